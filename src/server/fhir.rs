@@ -1,0 +1,8 @@
+//! FHIR R4 over HTTP, without a database.
+//!
+//! May import `model`, `server::net`. Guards: the access token goes to the connection's own origin
+//! only; what we do not understand of a resource is left alone.
+
+pub mod capability;
+pub mod client;
+pub mod patient;

@@ -1,0 +1,165 @@
+//! An access token that works: the one we have, or a renewed one.
+//!
+//! SMART App Launch 2.2, "Refresh access token". Guards: a refresh token is used once, by one
+//! process (a lease in the connection's row), and its successor is saved before it is used.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::Caller;
+use super::connect::{credential, ready, seal, token_binding, token_client, token_place};
+use crate::model::connection::ConnectionStatus;
+use crate::model::id::ProviderId;
+use crate::model::problem::Code;
+use crate::model::time::Timestamp;
+use crate::server::App;
+use crate::server::failure::{Failure, Outcome};
+use crate::server::smart::token::TokenError;
+use crate::server::store::connection::{self, Connection};
+use crate::server::store::{StoreError, audit};
+
+/// How long before its end a token counts as ended, in seconds.
+const MARGIN: i64 = 60;
+/// How long a renewal may take before another process may try, in seconds.
+const LEASE: i64 = 45;
+/// How often a process that waits for another's renewal looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often it looks at most: longer than an outbound call may take.
+const LOOKS: u32 = 300;
+
+/// A connection with an access token that works now.
+pub struct Usable {
+    /// The connection.
+    pub connection: Connection,
+    /// The token.
+    pub token: SecretString,
+}
+
+/// The practice's connection with a provider, renewed if its token ends within a minute.
+///
+/// # Errors
+/// `not_found` without a connection; `needs_reconnect` when the EHR ended it; `ehr_unavailable` when
+/// it cannot be renewed now.
+pub async fn usable(app: &App, caller: &Caller, provider: &ProviderId) -> Outcome<Usable> {
+    for _ in 0..LOOKS {
+        let connection = load(app, caller, provider).await?;
+        let now = app.clock.now();
+        if is_fresh(&connection, now) || (connection.refresh_token.is_none() && is_alive(&connection, now)) {
+            let token = open(app, &connection)?;
+            return Ok(Usable { connection, token });
+        }
+        let until = now.plus_seconds(LEASE);
+        match connection::take_lease(&app.db, &connection.practice, &connection.id, now, until).await? {
+            Some(fence) => renew(app, caller, provider, fence).await?,
+            None => tokio::time::sleep(LOOK).await,
+        }
+    }
+    Err(Code::EhrUnavailable.into())
+}
+
+async fn load(app: &App, caller: &Caller, provider: &ProviderId) -> Outcome<Connection> {
+    let found = connection::find(app.db.pool(), &caller.practice, provider).await?;
+    match found {
+        None => Err(Code::NotFound.into()),
+        Some(connection) if connection.status == ConnectionStatus::NeedsReconnect => Err(Code::NeedsReconnect.into()),
+        Some(connection) => Ok(connection),
+    }
+}
+
+fn is_fresh(connection: &Connection, now: Timestamp) -> bool {
+    connection.expires_at.is_none_or(|expires| expires > now.plus_seconds(MARGIN))
+}
+
+/// Without a refresh token, a token is used up to its end.
+fn is_alive(connection: &Connection, now: Timestamp) -> bool {
+    connection.expires_at.is_none_or(|expires| expires > now)
+}
+
+fn open(app: &App, connection: &Connection) -> Outcome<SecretString> {
+    let sealed = connection.access_token.as_ref().ok_or(Code::NeedsReconnect)?;
+    let bound_to = token_binding(&connection.terms);
+    Ok(app.vault.open(token_place(&connection.practice, &connection.id, "access_token", &bound_to), sealed)?)
+}
+
+/// Renews under the lease, and gives the lease back when that fails before the EHR was asked.
+async fn renew(app: &App, caller: &Caller, provider: &ProviderId, fence: i64) -> Outcome<()> {
+    // Read again: a sibling may have renewed between our look and our lease.
+    let connection = load(app, caller, provider).await?;
+    let result = renew_leased(app, caller, provider, &connection, fence).await;
+    if result.is_err() {
+        connection::release_lease(&app.db, &connection, fence).await?;
+    }
+    result
+}
+
+async fn renew_leased(
+    app: &App,
+    caller: &Caller,
+    provider: &ProviderId,
+    connection: &Connection,
+    fence: i64,
+) -> Outcome<()> {
+    let now = app.clock.now();
+    if is_fresh(connection, now) {
+        return Ok(connection::release_lease(&app.db, connection, fence).await?);
+    }
+    let Some(sealed) = &connection.refresh_token else {
+        return end(app, caller, connection, fence, Code::TokenExpired).await;
+    };
+    let bound_to = token_binding(&connection.terms);
+    let place = token_place(&connection.practice, &connection.id, "refresh_token", &bound_to);
+    let refresh_token = app.vault.open(place, sealed)?;
+    let ready = ready(app, &caller.practice, provider).await?;
+    let credential = credential(app, &ready, &connection.terms)?;
+    let client = token_client(app, &ready, &connection.terms, &credential);
+    match client.refresh(&refresh_token).await {
+        Ok(answer) => {
+            let tokens = seal(app, &connection.practice, &connection.id, &connection.terms, &answer)?;
+            let mut tx = app.db.begin_write().await?;
+            connection::save_refreshed(&mut tx, connection, &tokens, fence, app.clock.now()).await?;
+            audit::add(&mut *tx, &caller.event(app, "connection.renewed", provider.as_str(), "ok")).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+            Ok(())
+        }
+        Err(TokenError::InvalidGrant) => refused(app, caller, connection, &refresh_token, fence).await,
+        Err(error) => {
+            let code = match error {
+                TokenError::Client(_) => Code::ClientAuthFailed,
+                TokenError::RateLimited => Code::RateLimited,
+                _ => Code::EhrUnavailable,
+            };
+            Err(Failure::explained(code, error.to_string()))
+        }
+    }
+}
+
+/// `invalid_grant`: unless a sibling has put a newer token there meanwhile, the grant is over.
+async fn refused(
+    app: &App,
+    caller: &Caller,
+    connection: &Connection,
+    used: &SecretString,
+    fence: i64,
+) -> Outcome<()> {
+    let current = load(app, caller, &connection.provider).await?;
+    let bound_to = token_binding(&current.terms);
+    let place = token_place(&current.practice, &current.id, "refresh_token", &bound_to);
+    let newer = match &current.refresh_token {
+        Some(sealed) => app.vault.open(place, sealed)?.expose_secret() != used.expose_secret(),
+        None => false,
+    };
+    if newer {
+        return Ok(connection::release_lease(&app.db, connection, fence).await?);
+    }
+    end(app, caller, connection, fence, Code::NeedsReconnect).await
+}
+
+async fn end(app: &App, caller: &Caller, connection: &Connection, fence: i64, why: Code) -> Outcome<()> {
+    let mut tx = app.db.begin_write().await?;
+    connection::mark_ended(&mut tx, connection, fence, why).await?;
+    let event = caller.event(app, "connection.ended", connection.provider.as_str(), why.name());
+    audit::add(&mut *tx, &event).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(())
+}

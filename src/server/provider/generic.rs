@@ -1,0 +1,69 @@
+//! Any SMART on FHIR R4 server that keeps to the standard.
+
+use super::{Provider, Standard, choice, link};
+use crate::model::field::{Link, UiField};
+use crate::model::provider::WriteSupport;
+
+/// The plain standard.
+pub(super) struct Generic;
+
+/// How the application is registered, where a vendor allows several ways.
+pub(super) fn client_auth_field() -> UiField {
+    choice(
+        "clientAuth",
+        "Client type",
+        "How the app is registered. Automatic uses the secret if there is one, else our signing key where the EHR \
+         takes it, else a public client.",
+        &[("auto", "Automatic"), ("secret", "Client secret"), ("key", "Signing key (JWKS)"), ("public", "Public client")],
+    )
+}
+
+impl Provider for Generic {
+    fn id(&self) -> &'static str {
+        "generic"
+    }
+
+    fn display_name(&self) -> &'static str {
+        "Other SMART on FHIR"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Any EHR that speaks SMART App Launch on FHIR R4 to the letter."
+    }
+
+    fn ui_fields(&self) -> Vec<UiField> {
+        let mut fields = Standard {
+            portal: link("About SMART App Launch", "https://hl7.org/fhir/smart-app-launch/app-launch.html"),
+            issuer_help: "The EHR's FHIR address, to which /.well-known/smart-configuration is added.",
+            issuer_placeholder: "https://ehr.example.org/fhir",
+            base_help: "Only if the FHIR address differs from the issuer.",
+            client_id_help: "From the app's registration with the EHR.",
+            secret_help: "Only for apps registered with a secret.",
+        }
+        .fields();
+        fields.push(client_auth_field());
+        fields.push(choice(
+            "authorizeMethod",
+            "Authorization request",
+            "How the browser carries the request to the EHR. Automatic is right for almost every EHR.",
+            &[("auto", "Automatic"), ("get", "GET"), ("post", "POST")],
+        ));
+        fields
+    }
+
+    fn writes(&self) -> WriteSupport {
+        WriteSupport { patient: true, note: true, bulk: true }
+    }
+
+    fn activation_steps(&self) -> &'static [&'static str] {
+        &[
+            "Register the app with the EHR, with the addresses and scopes below.",
+            "Enter the client id here, and the secret if the app has one.",
+            "Press Standalone connect and approve the access at the EHR.",
+        ]
+    }
+
+    fn docs(&self) -> Vec<Link> {
+        vec![link("SMART App Launch 2.2", "https://hl7.org/fhir/smart-app-launch/")]
+    }
+}

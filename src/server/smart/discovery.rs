@@ -1,0 +1,217 @@
+//! Reading an EHR's endpoints.
+//!
+//! SMART App Launch 2.2, "Conformance: Using .well-known": `{FHIR base}/.well-known/smart-configuration`
+//! first; the `oauth-uris` extension of the CapabilityStatement as the deprecated fallback.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
+
+use crate::server::net::{Http, NetError, Request};
+
+/// What an EHR publishes about its authorization.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct SmartConfiguration {
+    /// The OpenID issuer, when the EHR has one.
+    pub issuer: Option<String>,
+    /// The keys that sign its identity tokens.
+    pub jwks_uri: Option<String>,
+    /// Where the browser goes.
+    pub authorization_endpoint: String,
+    /// Where codes become tokens.
+    pub token_endpoint: String,
+    /// Where tokens are revoked (RFC 7009).
+    pub revocation_endpoint: Option<String>,
+    /// The capability strings.
+    pub capabilities: Vec<String>,
+    /// The PKCE methods; absent on some EHRs that nevertheless take S256.
+    pub code_challenge_methods_supported: Option<Vec<String>>,
+    /// How clients may prove themselves.
+    pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// Whether the answer at the redirect names its issuer (RFC 9207).
+    pub authorization_response_iss_parameter_supported: bool,
+    /// Where this was read.
+    #[serde(skip)]
+    pub source: Source,
+}
+
+/// Where a configuration was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// The current way.
+    #[default]
+    WellKnown,
+    /// The deprecated way.
+    CapabilityStatement,
+}
+
+/// Why there is no configuration.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    /// The EHR did not answer.
+    #[error("smart-configuration: {0}")]
+    Net(#[from] NetError),
+    /// It answered, but neither way gives the two endpoints.
+    #[error("neither smart-configuration (status {well_known}) nor oauth-uris (status {metadata}) give the endpoints")]
+    NoEndpoints {
+        /// The status of the first answer.
+        well_known: u16,
+        /// The status of the second answer.
+        metadata: u16,
+    },
+    /// An endpoint is no address, or is not https where the FHIR base is.
+    #[error("endpoint {0} is not usable")]
+    BadEndpoint(&'static str),
+}
+
+/// Remembers configurations for ten minutes, and asks once where many want the same.
+#[derive(Clone)]
+pub struct DiscoveryCache(Cache<String, Arc<SmartConfiguration>>);
+
+impl Default for DiscoveryCache {
+    fn default() -> Self {
+        Self(Cache::builder().max_capacity(1_000).time_to_live(Duration::from_secs(600)).build())
+    }
+}
+
+impl DiscoveryCache {
+    /// The configuration of the EHR with this FHIR base URL.
+    ///
+    /// # Errors
+    /// See [`DiscoveryError`]. Failures are not remembered.
+    pub async fn read(
+        &self,
+        http: &Http,
+        fhir_base: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<Arc<SmartConfiguration>, DiscoveryError> {
+        self.0
+            .try_get_with(fhir_base.to_owned(), async { discover(http, fhir_base, headers).await.map(Arc::new) })
+            .await
+            .map_err(|error: Arc<DiscoveryError>| (*error).clone())
+    }
+
+    /// Forgets what was read for this base.
+    pub async fn forget(&self, fhir_base: &str) {
+        self.0.invalidate(fhir_base).await;
+    }
+}
+
+async fn discover(
+    http: &Http,
+    fhir_base: &str,
+    headers: &[(&'static str, String)],
+) -> Result<SmartConfiguration, DiscoveryError> {
+    let base = fhir_base.trim_end_matches('/');
+    let url = format!("{base}/.well-known/smart-configuration");
+    let answer = http.get(&Request { url: &url, accept: "application/json", bearer: None, headers }).await?;
+    let well_known = answer.status.as_u16();
+    if answer.status.is_success()
+        && let Ok(configuration) = serde_json::from_slice::<SmartConfiguration>(&answer.body)
+        && !configuration.authorization_endpoint.is_empty()
+        && !configuration.token_endpoint.is_empty()
+    {
+        return resolve(configuration, base);
+    }
+    let url = format!("{base}/metadata");
+    let answer = http.get(&Request { url: &url, accept: "application/fhir+json", bearer: None, headers }).await?;
+    let metadata = answer.status.as_u16();
+    let configuration = answer
+        .status
+        .is_success()
+        .then(|| serde_json::from_slice::<Value>(&answer.body).ok())
+        .flatten()
+        .and_then(|statement| oauth_uris(&statement))
+        .ok_or(DiscoveryError::NoEndpoints { well_known, metadata })?;
+    resolve(configuration, base)
+}
+
+/// Reads the `oauth-uris` extension (deprecated, SMART App Launch 1.0).
+fn oauth_uris(statement: &Value) -> Option<SmartConfiguration> {
+    let rest = statement.get("rest")?.as_array()?;
+    let extensions = rest.iter().filter_map(|rest| rest.pointer("/security/extension")?.as_array()).flatten();
+    let uris = extensions
+        .filter(|extension| {
+            extension.get("url").and_then(Value::as_str)
+                == Some("http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris")
+        })
+        .find_map(|extension| extension.get("extension")?.as_array())?;
+    let uri = |name: &str| {
+        let entry = uris.iter().find(|entry| entry.get("url").and_then(Value::as_str) == Some(name))?;
+        entry.get("valueUri").and_then(Value::as_str).map(str::to_owned)
+    };
+    Some(SmartConfiguration {
+        authorization_endpoint: uri("authorize")?,
+        token_endpoint: uri("token")?,
+        revocation_endpoint: uri("revoke"),
+        source: Source::CapabilityStatement,
+        ..SmartConfiguration::default()
+    })
+}
+
+/// Relative endpoints are relative to the FHIR base; none may leave https where the base is https.
+fn resolve(mut configuration: SmartConfiguration, base: &str) -> Result<SmartConfiguration, DiscoveryError> {
+    let base = Url::parse(&format!("{base}/")).map_err(|_| DiscoveryError::BadEndpoint("base"))?;
+    let absolute = |text: &str, name: &'static str| {
+        let url = base.join(text).map_err(|_| DiscoveryError::BadEndpoint(name))?;
+        if url.scheme() == base.scheme() || url.scheme() == "https" {
+            Ok(url.to_string())
+        } else {
+            Err(DiscoveryError::BadEndpoint(name))
+        }
+    };
+    configuration.authorization_endpoint = absolute(&configuration.authorization_endpoint, "authorization_endpoint")?;
+    configuration.token_endpoint = absolute(&configuration.token_endpoint, "token_endpoint")?;
+    configuration.revocation_endpoint =
+        configuration.revocation_endpoint.map(|text| absolute(&text, "revocation_endpoint")).transpose()?;
+    configuration.jwks_uri = configuration.jwks_uri.map(|text| absolute(&text, "jwks_uri")).transpose()?;
+    Ok(configuration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn with(authorize: &str) -> Result<SmartConfiguration, DiscoveryError> {
+        let configuration = SmartConfiguration {
+            authorization_endpoint: authorize.into(),
+            token_endpoint: "https://auth.example/token".into(),
+            ..SmartConfiguration::default()
+        };
+        resolve(configuration, "https://ehr.example/fhir/r4")
+    }
+
+    #[test]
+    fn endpoints_resolve_against_the_base() {
+        assert_eq!(with("auth/authorize").unwrap().authorization_endpoint, "https://ehr.example/fhir/r4/auth/authorize");
+        assert_eq!(with("/authorize").unwrap().authorization_endpoint, "https://ehr.example/authorize");
+        assert_eq!(with("http://ehr.example/a"), Err(DiscoveryError::BadEndpoint("authorization_endpoint")));
+        assert!(with("javascript:alert(1)").is_err());
+    }
+
+    #[test]
+    fn reads_the_deprecated_extension() {
+        let statement = json!({"rest": [{"security": {"extension": [{
+            "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
+            "extension": [{"url": "authorize", "valueUri": "https://a"}, {"url": "token", "valueUri": "https://t"}]
+        }]}}]});
+        let found = oauth_uris(&statement).unwrap();
+        assert_eq!((found.authorization_endpoint.as_str(), found.token_endpoint.as_str()), ("https://a", "https://t"));
+        assert_eq!(oauth_uris(&json!({"rest": "none"})), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_document_is_read_or_refused(text in "\\PC{0,80}") {
+            let _ = serde_json::from_str::<SmartConfiguration>(&text);
+            let _ = with(&text);
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Revoking a token at the EHR (RFC 7009).
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::token::TokenClient;
+use crate::server::net::{NetError, Request};
+
+/// Which kind of token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An access token.
+    Access,
+    /// A refresh token.
+    Refresh,
+}
+
+/// Why it is not known to be revoked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RevokeError {
+    /// The EHR did not answer.
+    #[error("revocation endpoint: {0}")]
+    Net(#[from] NetError),
+    /// It answered, but not with success.
+    #[error("revocation endpoint: status {0}")]
+    Status(u16),
+}
+
+/// Revokes a token. `client.endpoint` is the revocation endpoint.
+///
+/// # Errors
+/// See [`RevokeError`].
+pub async fn revoke(client: &TokenClient<'_>, token: &SecretString, kind: Kind) -> Result<(), RevokeError> {
+    let hint = match kind {
+        Kind::Access => "access_token",
+        Kind::Refresh => "refresh_token",
+    };
+    let mut form = vec![("token", token.expose_secret().to_owned()), ("token_type_hint", hint.to_owned())];
+    let proof = client.credential.prove(client.client_id, client.client_id_in_body);
+    form.extend(proof.form);
+    let headers: Vec<_> =
+        proof.authorization.iter().map(|value| ("authorization", value.expose_secret().to_owned())).collect();
+    let request = Request { url: client.endpoint, accept: "application/json", bearer: None, headers: &headers };
+    let answer = client.http.post_form(&request, &form).await?;
+    if answer.status.is_success() { Ok(()) } else { Err(RevokeError::Status(answer.status.as_u16())) }
+}

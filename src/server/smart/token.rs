@@ -1,0 +1,189 @@
+//! The token endpoint: exchanging a code, and renewing an access token.
+//!
+//! SMART App Launch 2.2, "Obtain access token" and "Refresh access token"; RFC 6749 §4.1.3, §5, §6.
+//! Guards: tokens are [`SecretString`]s from the first byte that is parsed; a request is sent once.
+
+use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer};
+
+use super::client_auth::Credential;
+use crate::model::problem::Code;
+use crate::server::net::{Http, NetError, Request};
+
+/// Where a token request goes, and as whom.
+pub struct TokenClient<'a> {
+    /// The client for outbound calls.
+    pub http: &'a Http,
+    /// The EHR's token endpoint.
+    pub endpoint: &'a str,
+    /// As whom.
+    pub client_id: &'a str,
+    /// What proves it.
+    pub credential: &'a Credential,
+    /// Whether the vendor wants `client_id` in the form of confidential clients too.
+    pub client_id_in_body: bool,
+}
+
+/// A token answer. Fields that vendors get wrong are read leniently.
+#[derive(Deserialize)]
+pub struct TokenAnswer {
+    /// The access token; opaque.
+    pub access_token: SecretString,
+    /// `Bearer`, in any case.
+    #[serde(default)]
+    token_type: String,
+    /// Seconds of life.
+    #[serde(default, deserialize_with = "lenient_seconds")]
+    pub expires_in: Option<i64>,
+    /// What was granted; `None` when the EHR does not say.
+    #[serde(default)]
+    pub scope: Option<String>,
+    /// To renew with.
+    #[serde(default)]
+    pub refresh_token: Option<SecretString>,
+    /// Who granted it.
+    #[serde(default)]
+    pub id_token: Option<SecretString>,
+    /// The patient of the grant.
+    #[serde(default)]
+    pub patient: Option<String>,
+}
+
+/// Why there is no token.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    /// The EHR did not answer.
+    #[error("token endpoint: {0}")]
+    Net(#[from] NetError),
+    /// The code or refresh token is used up, expired or not ours.
+    #[error("invalid_grant")]
+    InvalidGrant,
+    /// The client is not who it says.
+    #[error("{0}")]
+    Client(&'static str),
+    /// A scope is not allowed.
+    #[error("invalid_scope")]
+    InvalidScope,
+    /// Too many requests.
+    #[error("too many requests")]
+    RateLimited,
+    /// Another error of RFC 6749 §5.2, or a status without one.
+    #[error("status {0} without a usable error")]
+    Status(u16),
+    /// Not a token answer, or not a bearer token.
+    #[error("not a token answer")]
+    Malformed,
+}
+
+impl TokenError {
+    /// What it means in our catalogue, for an exchange that a person waits for.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::InvalidGrant => Code::StateExpired,
+            Self::Client(_) => Code::ClientAuthFailed,
+            Self::InvalidScope => Code::ScopeDenied,
+            Self::RateLimited => Code::RateLimited,
+            Self::Net(_) | Self::Status(_) | Self::Malformed => Code::EhrUnavailable,
+        }
+    }
+}
+
+impl TokenClient<'_> {
+    /// Exchanges a code.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub async fn exchange(&self, code: &str, redirect_uri: &str, verifier: &str) -> Result<TokenAnswer, TokenError> {
+        self.post(vec![
+            ("grant_type", "authorization_code".into()),
+            ("code", code.into()),
+            ("redirect_uri", redirect_uri.into()),
+            ("code_verifier", verifier.into()),
+        ])
+        .await
+    }
+
+    /// Renews an access token. No `scope`: the grant stays as it is.
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenAnswer, TokenError> {
+        self.post(vec![
+            ("grant_type", "refresh_token".into()),
+            ("refresh_token", refresh_token.expose_secret().into()),
+        ])
+        .await
+    }
+
+    async fn post(&self, mut form: Vec<(&'static str, String)>) -> Result<TokenAnswer, TokenError> {
+        let proof = self.credential.prove(self.client_id, self.client_id_in_body);
+        form.extend(proof.form);
+        let headers: Vec<_> =
+            proof.authorization.iter().map(|value| ("authorization", value.expose_secret().to_owned())).collect();
+        let request = Request { url: self.endpoint, accept: "application/json", bearer: None, headers: &headers };
+        let answer = self.http.post_form(&request, &form).await?;
+        if answer.status.is_success() {
+            let token: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_| TokenError::Malformed)?;
+            let bearer = token.token_type.is_empty() || token.token_type.eq_ignore_ascii_case("bearer");
+            return if bearer && !token.access_token.expose_secret().is_empty() { Ok(token) } else { Err(TokenError::Malformed) };
+        }
+        Err(refusal(answer.status.as_u16(), &answer.body))
+    }
+}
+
+/// The `error` member decides, not the status: some servers answer 401 to `invalid_grant`.
+fn refusal(status: u16, body: &[u8]) -> TokenError {
+    let error = serde_json::from_slice::<BasicErrorResponse>(body).ok();
+    match error.as_ref().map(oauth2::StandardErrorResponse::error) {
+        Some(BasicErrorResponseType::InvalidGrant) => TokenError::InvalidGrant,
+        Some(BasicErrorResponseType::InvalidClient) => TokenError::Client("invalid_client"),
+        Some(BasicErrorResponseType::UnauthorizedClient) => TokenError::Client("unauthorized_client"),
+        Some(BasicErrorResponseType::InvalidScope) => TokenError::InvalidScope,
+        _ if status == 429 => TokenError::RateLimited,
+        _ if status == 401 => TokenError::Client("status 401"),
+        _ => TokenError::Status(status),
+    }
+}
+
+/// Some servers send the number as text.
+fn lenient_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Seconds {
+        Whole(i64),
+        Fraction(f64),
+        Text(String),
+        Other(serde::de::IgnoredAny),
+    }
+    Ok(match Option::<Seconds>::deserialize(deserializer)? {
+        Some(Seconds::Whole(seconds)) => Some(seconds),
+        #[expect(clippy::cast_possible_truncation, reason = "a life of seconds fits; `as` saturates")]
+        Some(Seconds::Fraction(seconds)) => Some(seconds as i64),
+        Some(Seconds::Text(text)) => text.trim().parse().ok(),
+        Some(Seconds::Other(_)) | None => None,
+    }
+    .filter(|seconds| (0..=31_536_000).contains(seconds)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_odd_answers() {
+        let read = |text: &str| serde_json::from_str::<TokenAnswer>(text).unwrap();
+        assert_eq!(read(r#"{"access_token":"a","token_type":"bearer","expires_in":"570"}"#).expires_in, Some(570));
+        assert_eq!(read(r#"{"access_token":"a","token_type":"Bearer","expires_in":3600.0}"#).expires_in, Some(3600));
+        assert_eq!(read(r#"{"access_token":"a","expires_in":-1}"#).expires_in, None);
+        assert_eq!(read(r#"{"access_token":"a","scope":"x"}"#).scope.as_deref(), Some("x"));
+    }
+
+    #[test]
+    fn the_error_member_decides() {
+        assert_eq!(refusal(401, br#"{"error":"invalid_grant"}"#), TokenError::InvalidGrant);
+        assert_eq!(refusal(400, br#"{"error":"invalid_client"}"#), TokenError::Client("invalid_client"));
+        assert_eq!(refusal(401, b"<html>"), TokenError::Client("status 401"));
+        assert_eq!(refusal(500, b""), TokenError::Status(500));
+    }
+}

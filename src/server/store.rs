@@ -1,0 +1,151 @@
+//! The database: sqlx `Any` over SQLite and PostgreSQL, one SQL text with `$1` for both.
+//!
+//! One file per table family; row types stay private to it; every function that touches a
+//! practice's rows takes its [`PracticeId`](crate::model::id::PracticeId). Guards: an UPDATE that
+//! must hit one row and hits none is an error ([`hit_one`]); a transaction that will write starts as
+//! one ([`Database::begin_write`]).
+
+use std::path::{Path, PathBuf};
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult};
+use sqlx::{Any, AnyPool, Executor, Transaction};
+
+pub mod attempt;
+pub mod audit;
+pub mod connection;
+pub mod dialect;
+pub mod draft;
+pub mod flow;
+pub mod link;
+pub mod member;
+mod migrate;
+pub mod practice;
+pub mod secret;
+pub mod session;
+pub mod settings;
+pub mod signing;
+pub mod token;
+pub mod totp;
+
+use dialect::Dialect;
+
+/// A connected database; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: AnyPool,
+    dialect: Dialect,
+}
+
+/// A transaction.
+pub type Tx = Transaction<'static, Any>;
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The driver's error.
+    #[error(transparent)]
+    Sql(#[from] sqlx::Error),
+    /// The migrations' error.
+    #[error("migrations: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The address is of no database that is supported.
+    #[error("DATABASE_URL must start with sqlite:// or postgres://")]
+    UnknownDatabase,
+    /// The folder of an SQLite file, or its lock, cannot be made.
+    #[error("{path}: {error}")]
+    File {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A change that must hit one row hit another number.
+    #[error("a change of {what} hit {rows} rows instead of one")]
+    NotOne {
+        /// What was to be changed.
+        what: &'static str,
+        /// How many rows were hit.
+        rows: u64,
+    },
+    /// A column holds what we never write there.
+    #[error("unreadable value in {0}")]
+    Corrupt(&'static str),
+}
+
+/// What the store answers.
+pub type Stored<T> = Result<T, StoreError>;
+
+impl Database {
+    /// Connects, and applies the migrations that are missing, under a lock.
+    ///
+    /// # Errors
+    /// When the address is not supported, the database does not answer, or a migration fails.
+    pub async fn connect(url: &str) -> Stored<Self> {
+        sqlx::any::install_default_drivers();
+        let dialect = Dialect::of_url(url).ok_or(StoreError::UnknownDatabase)?;
+        let file = (dialect == Dialect::Sqlite).then(|| sqlite_file(url));
+        if let Some(folder) = file.as_deref().and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty()) {
+            let wrong = |error| StoreError::File { path: folder.to_owned(), error };
+            std::fs::create_dir_all(folder).map_err(wrong)?;
+        }
+        let pool = AnyPoolOptions::new()
+            .max_connections(dialect.pool_size())
+            .after_connect(move |connection, _| {
+                Box::pin(async move {
+                    connection.execute(dialect.on_connect()).await?;
+                    Ok(())
+                })
+            })
+            .connect_with(dialect.address(url).parse::<AnyConnectOptions>()?)
+            .await?;
+        let database = Self { pool, dialect };
+        migrate::run(&database, file.as_deref()).await?;
+        Ok(database)
+    }
+
+    /// The pool, for single statements.
+    pub const fn pool(&self) -> &AnyPool {
+        &self.pool
+    }
+
+    /// Which database it is.
+    pub const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Begins a transaction that will write. On SQLite it takes the write lock at once: a deferred
+    /// transaction that upgrades fails whatever the busy timeout says.
+    ///
+    /// # Errors
+    /// When no connection is to be had in time.
+    pub async fn begin_write(&self) -> Stored<Tx> {
+        Ok(self.pool.begin_with(self.dialect.begin_write()).await?)
+    }
+
+    /// Closes every connection.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Makes sure that a change hit exactly one row.
+///
+/// # Errors
+/// [`StoreError::NotOne`].
+pub fn hit_one(result: &AnyQueryResult, what: &'static str) -> Stored<()> {
+    match result.rows_affected() {
+        1 => Ok(()),
+        rows => Err(StoreError::NotOne { what, rows }),
+    }
+}
+
+/// Whether the error says that a unique column has this value already.
+pub fn is_taken(error: &StoreError) -> bool {
+    matches!(error, StoreError::Sql(sqlx::Error::Database(inner)) if inner.is_unique_violation())
+}
+
+fn sqlite_file(url: &str) -> PathBuf {
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    PathBuf::from(path.split('?').next().unwrap_or_default())
+}
