@@ -22,7 +22,6 @@ if [ -f "$CACHE/toolchain" ]; then
   export RUSTUP_TOOLCHAIN
 fi
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
-export LEPTOS_WASM_BINDGEN_VERSION=$WASM_BINDGEN_VERSION
 
 step() { printf '\n\033[1m==> %s\033[0m (%s)\n' "$*" "$(date +%H:%M:%S)"; }
 note() { printf '    %s\n' "$*"; }

@@ -24,7 +24,7 @@ impl Provider for Generic {
     }
 
     fn display_name(&self) -> &'static str {
-        "Other SMART on FHIR"
+        "Generic SMART on FHIR"
     }
 
     fn summary(&self) -> &'static str {

@@ -1,0 +1,118 @@
+// A whole installation for a worker: the release as it is deployed (program, hash.txt, site) in a
+// folder of its own and run from there, with a sandbox EHR, on an SQLite database of its own.
+import { ChildProcess, execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+
+const root = path.resolve(__dirname, '..');
+const release = path.join(root, 'target/release');
+
+export type Member = { email: string; password: string };
+
+async function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as net.AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+async function waitFor(url: string, log: () => string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt += 1) {
+    const answered = await fetch(url).then((answer) => answer.ok, () => false);
+    if (answered) return;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`${url} does not answer:\n${log()}`);
+}
+
+export class Stack {
+  private children: ChildProcess[] = [];
+  private output = '';
+  private count = 0;
+
+  private constructor(
+    private folder: string,
+    private env: Record<string, string>,
+    readonly app: string,
+    readonly ehr: string,
+  ) {}
+
+  static async start(): Promise<Stack> {
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ehr-end2end-'));
+    for (const name of ['ehr-integrations', 'hash.txt']) fs.copyFileSync(path.join(release, name), path.join(folder, name));
+    fs.cpSync(path.join(root, 'target/site'), path.join(folder, 'site'), { recursive: true });
+    const [appPort, ehrPort] = [await freePort(), await freePort()];
+    const app = `http://localhost:${appPort}`;
+    const ehr = `http://127.0.0.1:${ehrPort}`;
+    const keys = execFileSync(path.join(folder, 'ehr-integrations'), ['keys', 'generate'], { encoding: 'utf8' });
+    const generated = Object.fromEntries(
+      keys.trim().split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+    );
+    const env = {
+      ...generated,
+      PATH: process.env.PATH ?? '',
+      APP_BASE_URL: app,
+      DATABASE_URL: `sqlite://${folder}/data/test.db`,
+      LEPTOS_SITE_ADDR: `127.0.0.1:${appPort}`,
+      SANDBOX_ADDR: `127.0.0.1:${ehrPort}`,
+      EHR_ALLOW_PRIVATE_NETWORK: '1',
+    };
+    const stack = new Stack(folder, env, app, ehr);
+    stack.spawn('sandbox');
+    stack.spawn('serve');
+    await waitFor(`${ehr}/fhir/metadata`, () => stack.output);
+    await waitFor(`http://127.0.0.1:${appPort}/healthz`, () => stack.output);
+    return stack;
+  }
+
+  private spawn(command: string): void {
+    const child = spawn(path.join(this.folder, 'ehr-integrations'), [command], { cwd: '/', env: this.env });
+    const keep = (chunk: Buffer) => { this.output += chunk.toString(); };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    this.children.push(child);
+  }
+
+  /** Everything that the processes printed. */
+  get log(): string {
+    return this.output;
+  }
+
+  /** The link that a first start prints. */
+  get setUpLink(): string {
+    const found = /http:\/\/\S+\/setup\?token=\S+/.exec(this.output);
+    if (!found) throw new Error(`no set-up link in:\n${this.output}`);
+    return found[0];
+  }
+
+  run(args: string[], input = ''): string {
+    return execFileSync(path.join(this.folder, 'ehr-integrations'), args, { cwd: '/', env: this.env, input, encoding: 'utf8' }).trim();
+  }
+
+  /** A practice of its own, with one member of this role. */
+  practice(role = 'owner'): { name: string; member: Member } {
+    this.count += 1;
+    const name = `Practice ${process.pid}-${this.count}`;
+    return { name, member: this.member(name, role) };
+  }
+
+  member(practice: string, role: string): Member {
+    this.count += 1;
+    const email = `${role}-${this.count}@practice.example`;
+    const password = 'correct horse battery staple';
+    this.run(['admin', 'create', '--practice', practice, '--email', email, '--password-stdin', '--role', role], password);
+    return { email, password };
+  }
+
+  async stop(): Promise<void> {
+    for (const child of this.children) child.kill('SIGTERM');
+    await Promise.all(this.children.map((child) => (child.exitCode === null ? new Promise((resolve) => child.once('exit', resolve)) : null)));
+    fs.rmSync(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,37 @@
+//! The server functions: authorise, call a flow, map to [`Problem`]. No logic.
+//!
+//! May import `model`; `server` inside bodies only, which the browser half does not have. Every
+//! function has a stable endpoint under `/api/`; [`PUBLIC`] names the ones that an anonymous browser
+//! may call, and a layer in `web` refuses every other before its arguments are even decoded.
+
+#![expect(missing_docs, reason = "the structs that the server macro generates have a field per argument")]
+
+use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
+use leptos::server_fn::codec::JsonEncoding;
+
+use crate::model::problem::{Code, Problem};
+
+pub mod account;
+pub mod audit;
+pub mod draft;
+pub mod integrations;
+pub mod members;
+
+/// The endpoints that need no session.
+pub const PUBLIC: [&str; 6] =
+    ["/api/sign_in", "/api/sign_in_totp", "/api/setup", "/api/accept_invite", "/api/reset_password", "/api/draft"];
+
+impl FromServerFnError for Problem {
+    type Encoder = JsonEncoding;
+
+    /// Errors of the transport itself. The text inside is dropped: a problem carries codes only.
+    fn from_server_fn_error(error: ServerFnErrorErr) -> Self {
+        Self::new(match error {
+            ServerFnErrorErr::Args(_) | ServerFnErrorErr::MissingArg(_) | ServerFnErrorErr::Deserialization(_) => {
+                Code::InvalidInput
+            }
+            ServerFnErrorErr::Request(_) => Code::EhrUnavailable,
+            _ => Code::Internal,
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! The audit trail.
+
+use leptos::prelude::*;
+use leptos::server_fn::codec::GetUrl;
+
+use crate::model::account::AuditPage;
+use crate::model::problem::Problem;
+
+/// A page of the practice's audit trail, newest first. `before` is the last page's `next`.
+///
+/// # Errors
+/// `forbidden`.
+#[server(endpoint = "audit_log", input = GetUrl)]
+pub async fn audit_log(#[server(default)] before: String) -> Result<AuditPage, Problem> {
+    use crate::server::{flow::audit, request};
+    request::answer(audit::page(&request::app(), &request::caller()?, &before).await)
+}

@@ -1,0 +1,18 @@
+//! What a form post left behind for the page that it redirected to.
+
+use leptos::prelude::*;
+use leptos::server_fn::codec::GetUrl;
+
+use crate::model::draft::Draft;
+use crate::model::problem::Problem;
+
+/// The draft of this id, if this browser may see it and it is not older than ten minutes. An answer
+/// that is to be shown once is gone after this.
+///
+/// # Errors
+/// `internal` only.
+#[server(name = TakeDraft, endpoint = "draft", input = GetUrl)]
+pub async fn draft(#[server(default)] id: String) -> Result<Option<Draft>, Problem> {
+    use crate::server::{flow::draft, request};
+    request::answer(draft::take(&request::app(), request::caller().ok().as_ref(), &id).await)
+}

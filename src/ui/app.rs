@@ -1,0 +1,71 @@
+//! The document's shell and the router.
+//!
+//! May import pages and parts. Guards: every route renders in full on the server before anything is
+//! sent (`SsrMode::Async`), so a page is complete without JavaScript; scripts carry the nonce.
+
+use leptos::nonce::use_nonce;
+use leptos::prelude::*;
+use leptos_meta::{HashedStylesheet, MetaTags, Title, provide_meta_context};
+use leptos_router::SsrMode;
+use leptos_router::components::{ParentRoute, Route, Router, Routes};
+use leptos_router::path;
+
+use super::page;
+use super::part::frame::Frame;
+use super::text;
+
+/// What runs before the first paint.
+const BOOT: &str = include_str!("boot.js");
+
+/// The HTML document around [`App`].
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    view! {
+        <!DOCTYPE html>
+        <html lang="en">
+            <head>
+                <meta charset="utf-8"/>
+                <meta name="viewport" content="width=device-width, initial-scale=1"/>
+                <meta name="color-scheme" content="light dark"/>
+                <script nonce=use_nonce()>{BOOT}</script>
+                <HashedStylesheet id="leptos" options=options.clone()/>
+                <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
+                <AutoReload options=options.clone()/>
+                <HydrationScripts options/>
+                <MetaTags/>
+            </head>
+            <body>
+                <App/>
+            </body>
+        </html>
+    }
+}
+
+/// The application: title, live region, routes.
+#[component]
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Title formatter=|title: String| format!("{title} · {}", text::PRODUCT)/>
+        <div id="live" class="sr-only" role="status"></div>
+        <Router>
+            <Routes fallback=page::not_found::not_found>
+                <Route path=path!("/sign-in") view=page::sign_in::sign_in ssr=SsrMode::Async/>
+                <Route path=path!("/sign-in/code") view=page::sign_in_code::sign_in_code ssr=SsrMode::Async/>
+                <Route path=path!("/setup") view=page::setup::setup ssr=SsrMode::Async/>
+                <Route path=path!("/invite") view=page::invite::invite ssr=SsrMode::Async/>
+                <Route path=path!("/reset") view=page::reset::reset ssr=SsrMode::Async/>
+                <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/") view=page::overview::overview ssr=SsrMode::Async/>
+                    <Route path=path!("/settings/ehr-integrations") view=page::integrations::integrations ssr=SsrMode::Async/>
+                    <Route path=path!("/settings/ehr-integrations/:provider") view=page::provider::provider ssr=SsrMode::Async/>
+                    <Route path=path!("/members") view=page::members::members ssr=SsrMode::Async/>
+                    <Route path=path!("/account") view=page::account::account ssr=SsrMode::Async/>
+                    <Route path=path!("/account/two-factor") view=page::two_factor::two_factor ssr=SsrMode::Async/>
+                    <Route path=path!("/account/recovery-codes") view=page::recovery_codes::recovery_codes ssr=SsrMode::Async/>
+                    <Route path=path!("/audit") view=page::audit::audit ssr=SsrMode::Async/>
+                    <Route path=path!("/troubleshooting") view=page::troubleshooting::troubleshooting ssr=SsrMode::Async/>
+                </ParentRoute>
+            </Routes>
+        </Router>
+    }
+}
