@@ -226,7 +226,9 @@ async fn serve_sandbox(args: SandboxArgs) -> anyhow::Result<()> {
     }
     let listener = TcpListener::bind(args.sandbox_addr).await.context("listen")?;
     let base_url = format!("http://{}", listener.local_addr()?);
-    println!("Sandbox EHR on {base_url}: issuer {base_url}/fhir, users dr.river, dr.stone, nurse.lake, password sandbox");
+    println!(
+        "Sandbox EHR on {base_url}: issuer {base_url}/fhir, users dr.river, dr.stone, nurse.lake, password sandbox"
+    );
     println!("Clients: demo-public, demo-secret (secret sandbox-secret), demo-key (by JWKS)");
     let config = SandboxConfig {
         base_url,
@@ -267,7 +269,8 @@ async fn admin(command: Admin) -> anyhow::Result<()> {
             let mut password = String::new();
             std::io::stdin().take(4_096).read_to_string(&mut password).context("standard input")?;
             let password = password.trim_end_matches(['\r', '\n']);
-            let role = role.map(|name| Role::parse(&name).with_context(|| format!("`{name}` is no role"))).transpose()?;
+            let role =
+                role.map(|name| Role::parse(&name).with_context(|| format!("`{name}` is no role"))).transpose()?;
             let app = open(&settings).await?;
             members::create_by_operator(&app, &practice, &email, password, role).await.map_err(readable)?;
             println!("{email} is a member of {practice}. Sign in at {}/sign-in", app.config.base_url);

@@ -99,11 +99,7 @@ fn ehr_routes() -> Router<Web> {
 }
 
 /// Every server function, with the installation in its context.
-async fn server_function(
-    State(app): State<App>,
-    meta: Extension<RequestMeta>,
-    request: Request,
-) -> Response {
+async fn server_function(State(app): State<App>, meta: Extension<RequestMeta>, request: Request) -> Response {
     let known = get_server_fn_service(request.uri().path(), request.method().clone()).is_some();
     if !known {
         return ehr::not_found(meta).await;

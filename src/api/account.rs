@@ -13,11 +13,7 @@ use crate::model::problem::Problem;
 /// # Errors
 /// `invalid_credentials`, `rate_limited`.
 #[server(endpoint = "sign_in")]
-pub async fn sign_in(
-    email: String,
-    password: String,
-    #[server(default)] next: String,
-) -> Result<SignInStep, Problem> {
+pub async fn sign_in(email: String, password: String, #[server(default)] next: String) -> Result<SignInStep, Problem> {
     use crate::model::draft::Draft;
     use crate::server::{flow::sign_in, request};
     let draft = Draft::of("sign_in", [("email", email.clone()), ("next", next.clone())]);

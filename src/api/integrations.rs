@@ -1,5 +1,11 @@
 //! EHR integrations: providers, their settings, and their connections.
 
+#![expect(
+    clippy::fn_params_excessive_bools,
+    clippy::too_many_arguments,
+    reason = "one argument per control of the form, as a form posts them"
+)]
+
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
@@ -45,7 +51,6 @@ pub async fn set_provider_enabled(provider: ProviderId, #[server(default)] enabl
 ///
 /// # Errors
 /// `invalid_input` with the fields' keys, `conflict`, `forbidden`.
-#[expect(clippy::too_many_arguments, reason = "one per control of the form, as a form posts them")]
 #[server(endpoint = "save_provider")]
 pub async fn save_provider(
     provider: ProviderId,

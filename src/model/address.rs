@@ -59,7 +59,8 @@ impl Address {
         let (host, port) = split_port(authority)?;
         let default_port = if https { 443 } else { 80 };
         let path = path.trim_end_matches('/');
-        if path.split('/').any(|segment| matches!(segment, "." | "..") || segment.to_ascii_lowercase().contains("%2e")) {
+        if path.split('/').any(|segment| matches!(segment, "." | "..") || segment.to_ascii_lowercase().contains("%2e"))
+        {
             return Err(AddressError::Malformed);
         }
         Ok(Self { https, host, port: port.filter(|port| *port != default_port), path: path.to_owned() })

@@ -134,7 +134,8 @@ fn resource(text: &str) -> Option<Scope> {
         _ => return None,
     };
     let (kind, permission) = rest.split_once('.')?;
-    let named = kind.chars().next().is_some_and(|c| c.is_ascii_uppercase()) && kind.chars().all(|c| c.is_ascii_alphabetic());
+    let named =
+        kind.chars().next().is_some_and(|c| c.is_ascii_uppercase()) && kind.chars().all(|c| c.is_ascii_alphabetic());
     if kind != "*" && !named {
         return None;
     }
@@ -222,7 +223,10 @@ mod tests {
     #[test]
     fn plain_words() {
         let words = |text: &str| Scope::parse(text).unwrap().describe();
-        assert_eq!(words("patient/DocumentReference.crs"), "Create, read, search the chosen patient's DocumentReference");
+        assert_eq!(
+            words("patient/DocumentReference.crs"),
+            "Create, read, search the chosen patient's DocumentReference"
+        );
         assert_eq!(words("offline_access"), "Stay connected while nobody is signed in");
     }
 

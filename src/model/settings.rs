@@ -11,6 +11,7 @@ use super::id::ProviderId;
 use super::time::Timestamp;
 
 /// The value of `practice_settings.ehr_integrations`.
+#[expect(clippy::struct_excessive_bools, reason = "the customer's keys: four independent switches")]
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IntegrationSettings {

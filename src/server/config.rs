@@ -208,13 +208,14 @@ fn parse_key(key: &SecretString) -> Result<EncryptionKey, ConfigError> {
         .decode(text.as_bytes())
         .map(Zeroizing::new)
         .map_err(|_| ConfigError::invalid(KEY, format!("it is not base64; {KEY_HINT}")))?;
-    <[u8; 32]>::try_from(bytes.as_slice()).map(EncryptionKey::from_bytes).map_err(|_| {
-        ConfigError::invalid(KEY, format!("it holds {} bytes instead of 32; {KEY_HINT}", bytes.len()))
-    })
+    <[u8; 32]>::try_from(bytes.as_slice())
+        .map(EncryptionKey::from_bytes)
+        .map_err(|_| ConfigError::invalid(KEY, format!("it holds {} bytes instead of 32; {KEY_HINT}", bytes.len())))
 }
 
 fn parse_base(text: &str) -> Result<Address, ConfigError> {
-    let wrong = |reason: &str| ConfigError::invalid(BASE, format!("{reason}, for example https://integrations.example.org"));
+    let wrong =
+        |reason: &str| ConfigError::invalid(BASE, format!("{reason}, for example https://integrations.example.org"));
     let base = Address::parse(unquote(text)).map_err(|_| wrong("it must be an address without query or user"))?;
     if !base.path().is_empty() {
         return Err(wrong("it must have no path"));

@@ -96,7 +96,8 @@ impl Http {
     /// # Errors
     /// See [`NetError`].
     pub async fn get(&self, request: &Request<'_>) -> Result<Answer, NetError> {
-        let policy = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(1).with_jitter();
+        let policy =
+            ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(1).with_jitter();
         let attempt = || async {
             match self.send(Method::GET, request, None).await {
                 Ok(answer) if matches!(answer.status.as_u16(), 502..=504) => Err(Retry::Answer(answer)),
@@ -104,9 +105,8 @@ impl Http {
                 Err(error) => Err(Retry::Error(error)),
             }
         };
-        let again = |retry: &Retry| {
-            matches!(retry, Retry::Answer(_) | Retry::Error(NetError::Connection | NetError::TimedOut))
-        };
+        let again =
+            |retry: &Retry| matches!(retry, Retry::Answer(_) | Retry::Error(NetError::Connection | NetError::TimedOut));
         match attempt.retry(policy).when(again).await {
             Ok(answer) | Err(Retry::Answer(answer)) => Ok(answer),
             Err(Retry::Error(error)) => Err(error),
@@ -231,14 +231,12 @@ pub fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 address inside a 6to4 (2002::/16), NAT64 (64:ff9b::/96) or IPv4-compatible address.
+/// The IPv4 address inside a 6to4 (`2002::/16`), NAT64 (`64:ff9b::/96`) or IPv4-compatible address.
 fn embedded_v4(ip: std::net::Ipv6Addr) -> Option<std::net::Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = ip.segments();
     let join = |high: u16, low: u16| std::net::Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
-    match (a, b, c, d, e, f) {
-        (0x2002, ..) => Some(join(b, c)),
-        (0x64, 0xff9b, 0, 0, 0, 0) => Some(join(g, h)),
-        (0, 0, 0, 0, 0, 0) if (g, h) != (0, 1) && (g, h) != (0, 0) => Some(join(g, h)),
+    match ip.segments() {
+        [0x2002, high, low, ..] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(join(high, low)),
+        [0, 0, 0, 0, 0, 0, high, low] if (high, low) != (0, 1) && (high, low) != (0, 0) => Some(join(high, low)),
         _ => None,
     }
 }
@@ -280,10 +278,24 @@ mod tests {
         let http = http(false);
         assert!(http.allowed("https://ehr.example/fhir").is_ok());
         for bad in [
-            "http://ehr.example", "https://127.0.0.1", "https://10.1.2.3", "https://[::1]", "https://[::ffff:10.0.0.1]",
-            "https://169.254.169.254", "https://2130706433", "https://0x7f.1", "https://0177.0.0.1", "https://localhost",
-            "https://a.localhost.", "https://[fd00::1]", "https://[64:ff9b::7f00:1]", "https://[2002:7f00:1::]",
-            "https://user@ehr.example", "ftp://ehr.example", "https://100.64.0.1", "file:///etc/passwd",
+            "http://ehr.example",
+            "https://127.0.0.1",
+            "https://10.1.2.3",
+            "https://[::1]",
+            "https://[::ffff:10.0.0.1]",
+            "https://169.254.169.254",
+            "https://2130706433",
+            "https://0x7f.1",
+            "https://0177.0.0.1",
+            "https://localhost",
+            "https://a.localhost.",
+            "https://[fd00::1]",
+            "https://[64:ff9b::7f00:1]",
+            "https://[2002:7f00:1::]",
+            "https://user@ehr.example",
+            "ftp://ehr.example",
+            "https://100.64.0.1",
+            "file:///etc/passwd",
         ] {
             assert_eq!(http.allowed(bad).err(), Some(NetError::NotAllowed), "{bad}");
         }

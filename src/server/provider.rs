@@ -114,12 +114,12 @@ pub struct PracticeConfig {
 impl PracticeConfig {
     /// Reads saved values. `None` when the form is not filled.
     pub fn of(provider: &dyn Provider, saved: &ProviderConfig) -> Option<Self> {
-        let text = |key: &str| {
-            saved.get(key).and_then(ConfigValue::as_text).map(str::trim).filter(|text| !text.is_empty())
-        };
-        let complete = provider.ui_fields().iter().all(|field| {
-            !field.required || field.kind == FieldKind::Password || text(&field.key).is_some()
-        });
+        let text =
+            |key: &str| saved.get(key).and_then(ConfigValue::as_text).map(str::trim).filter(|text| !text.is_empty());
+        let complete = provider
+            .ui_fields()
+            .iter()
+            .all(|field| !field.required || field.kind == FieldKind::Password || text(&field.key).is_some());
         if !complete {
             return None;
         }

@@ -3,7 +3,7 @@
 //! May import the flows; the one file of `server` that knows leptos contexts. The session middleware
 //! of `web` puts a [`RequestMeta`] into the request's extensions and the router provides [`App`].
 //!
-//! A form post without JavaScript accepts `text/html`. leptos_axum answers it by a redirect to the
+//! A form post without JavaScript accepts `text/html`. `leptos_axum` answers it by a redirect to the
 //! Referer and applies `ResponseOptions` after that, so our `Location` wins and a status that we set
 //! would show raw bytes. Guards: a status is set only for a server-function call that is not such a
 //! post, never while a page is rendered; what was typed comes back as a sealed draft, not in the
@@ -100,16 +100,25 @@ pub fn answer<T>(result: Outcome<T>) -> Result<T, Problem> {
     result
 }
 
-/// Answers a change without a form: a post without JavaScript goes on to `redirect_to`.
+/// Answers a change without a form: a post without JavaScript goes on to `redirect_to`, or to the
+/// same page with the problem.
 ///
 /// # Errors
-/// What the flow refused; leptos_axum sends the post back to its page with the problem.
+/// What the flow refused.
 pub fn done(result: Outcome<()>, redirect_to: &str) -> Result<(), Problem> {
     let result = answer(result);
-    if result.is_ok() {
-        redirect_html(redirect_to);
+    match &result {
+        Ok(()) => redirect_html(redirect_to),
+        Err(problem) => redirect_html(&with_problem(redirect_to, problem)),
     }
     result
+}
+
+/// The page of an address, with a problem in its query: codes and ids of ours only.
+fn with_problem(address: &str, problem: &Problem) -> String {
+    let page = address.split('?').next().unwrap_or_default();
+    let request = problem.request_id.as_deref().unwrap_or_default();
+    format!("{page}?problem={}&request={request}", problem.code.name())
 }
 
 /// Answers a form: a post without JavaScript goes back to `page`, with a notice or with its draft.
@@ -152,12 +161,7 @@ pub async fn form_shown_once<T: Serialize>(
 ///
 /// # Errors
 /// What the flow refused.
-pub async fn signed_in(
-    result: Outcome<SignedIn>,
-    draft: Draft,
-    page: &str,
-    next: &str,
-) -> Result<SignInStep, Problem> {
+pub async fn signed_in(result: Outcome<SignedIn>, draft: Draft, page: &str, next: &str) -> Result<SignInStep, Problem> {
     match answer(result) {
         Ok(SignedIn { step, token, max_age_seconds }) => {
             set_cookie(&session_cookie(token, max_age_seconds));
@@ -209,13 +213,20 @@ pub fn connect_started(result: Outcome<Started>, provider: &ProviderId) -> Resul
 /// # Errors
 /// What the flow refused.
 pub fn disconnected(result: Outcome<Revocation>, provider: &ProviderId) -> Result<Revocation, Problem> {
-    let revocation = answer(result)?;
+    let page = format!("/settings/ehr-integrations/{provider}");
+    let revocation = match answer(result) {
+        Ok(revocation) => revocation,
+        Err(problem) => {
+            redirect_html(&with_problem(&page, &problem));
+            return Err(problem);
+        }
+    };
     let notice = match revocation {
         Revocation::Confirmed => "disconnected_confirmed",
         Revocation::NotOffered => "disconnected_not_offered",
         Revocation::Failed => "disconnected_failed",
     };
-    redirect_html(&with_query(&format!("/settings/ehr-integrations/{provider}"), "notice", notice));
+    redirect_html(&with_query(&page, "notice", notice));
     Ok(revocation)
 }
 
@@ -233,7 +244,8 @@ pub fn session_cookie(token: String, max_age_seconds: i64) -> String {
 /// `next` if it is a path of ours, else `/`: an address of another host would make the sign-in page
 /// a springboard for phishing.
 pub fn local_path(next: &str) -> &str {
-    let local = next.starts_with('/') && !next.contains("//") && !next.contains('\\') && !next.contains(char::is_control);
+    let local =
+        next.starts_with('/') && !next.contains("//") && !next.contains('\\') && !next.contains(char::is_control);
     if local { next } else { "/" }
 }
 
@@ -277,7 +289,7 @@ async fn redirect_refused(draft: Draft, problem: &Problem, page: &str) {
     redirect_to_draft(Draft { problem: Some(problem.clone()), ..draft }, page).await;
 }
 
-/// Keeps a draft and redirects to the page with its id. When it cannot be kept, leptos_axum's own
+/// Keeps a draft and redirects to the page with its id. When it cannot be kept, `leptos_axum`'s own
 /// redirect stays, which has the problem's code in the URL.
 async fn redirect_to_draft(kept: Draft, page: &str) {
     if reader() != Reader::Html {

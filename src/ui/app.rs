@@ -10,9 +10,9 @@ use leptos_router::SsrMode;
 use leptos_router::components::{ParentRoute, Route, Router, Routes};
 use leptos_router::path;
 
-use super::page;
 use super::part::frame::Frame;
 use super::text;
+use super::{browser, page};
 
 /// What runs before the first paint.
 const BOOT: &str = include_str!("boot.js");
@@ -44,6 +44,8 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
+    // For tests: from here on the page answers by itself.
+    Effect::new(|_| browser::mark_hydrated());
     view! {
         <Title formatter=|title: String| format!("{title} · {}", text::PRODUCT)/>
         <div id="live" class="sr-only" role="status"></div>

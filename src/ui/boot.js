@@ -36,7 +36,11 @@
     const button = on("[data-copy]");
     if (button) copy(button);
     const cancel = on("[data-close]");
-    if (cancel) cancel.closest("details").open = false;
+    if (cancel) {
+      const details = cancel.closest("details");
+      details.open = false;
+      details.querySelector("summary").focus();
+    }
     const menu = document.getElementById("menu");
     if (menu && menu.open && (on("#menu a") || !on("#menu"))) menu.open = false;
   });

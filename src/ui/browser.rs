@@ -27,6 +27,13 @@ pub fn focus(id: &str) {
     }
 }
 
+/// Marks the document as taken over by the application.
+pub fn mark_hydrated() {
+    if let Some(root) = document().document_element() {
+        let _ = root.set_attribute("data-hydrated", "true");
+    }
+}
+
 /// Sets a form back to the values of its markup.
 pub fn reset_form(id: &str) {
     if let Some(form) = document().get_element_by_id(id).and_then(|form| form.dyn_into::<HtmlFormElement>().ok()) {

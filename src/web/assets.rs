@@ -24,7 +24,10 @@ pub fn default_root() -> PathBuf {
 pub fn check(options: &leptos::config::LeptosOptions) -> Result<(), String> {
     let package = PathBuf::from(options.site_root.as_ref()).join(options.site_pkg_dir.as_ref());
     if !package.is_dir() {
-        return Err(format!("no assets at {}: build them with scripts/build, or set LEPTOS_SITE_ROOT", package.display()));
+        return Err(format!(
+            "no assets at {}: build them with scripts/build, or set LEPTOS_SITE_ROOT",
+            package.display()
+        ));
     }
     let list = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(options.hash_file.as_ref())));
     match list {

@@ -55,10 +55,13 @@ fn self_posting_form(app: &App, started: &Started) -> Response {
     let Ok(url) = Url::parse(&started.url) else { return Refused(Code::DiscoveryFailed.into()).into_response() };
     let mut action = url.clone();
     action.set_query(None);
-    let inputs: String = url
-        .query_pairs()
-        .map(|(name, value)| format!(r#"<input type="hidden" name="{}" value="{}">"#, escape(&name), escape(&value)))
-        .collect();
+    let mut inputs = String::new();
+    for (name, value) in url.query_pairs() {
+        let (name, value) = (escape(&name), escape(&value));
+        for part in [r#"<input type="hidden" name=""#, &name, r#"" value=""#, &value, r#"">"#] {
+            inputs.push_str(part);
+        }
+    }
     let nonce = app.ids.token();
     let page = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Going to the EHR</title>\

@@ -17,7 +17,7 @@ use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
 use crate::server::flow::{Caller, disconnect as flow_disconnect, preflight, settings};
 use crate::server::request::RequestMeta;
-use crate::server::smart::keys::PublicJwks;
+use crate::server::smart::keys::{PublicJwks, SigningKey};
 
 /// Turns a flow's outcome into an answer.
 fn answer<T: serde::Serialize>(meta: &RequestMeta, outcome: Outcome<T>) -> Response {
@@ -100,7 +100,7 @@ pub(super) async fn disconnect(
 
 /// `GET jwks`: public keys only; the empty set without a key.
 pub(super) async fn jwks(State(app): State<App>) -> Response {
-    let keys = app.signing_key.iter().map(|key| key.public_jwk()).collect();
+    let keys = app.signing_key.iter().map(SigningKey::public_jwk).collect();
     ([(CACHE_CONTROL, "public, max-age=3600")], Json(PublicJwks { keys })).into_response()
 }
 

@@ -3,7 +3,9 @@
 //! Guards: server functions decode their arguments before their bodies run, so the anonymous are
 //! refused here, before that. Everything that is not named is closed.
 
+use axum::Json;
 use axum::extract::Request;
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
@@ -29,7 +31,8 @@ pub async fn refuse_anonymous(request: Request, next: Next) -> Response {
     let is_page = !path.starts_with("/api/");
     if !is_page && !meta.accepts_html {
         let problem = Problem { request_id: Some(meta.request_id.clone()), ..Code::Unauthenticated.into() };
-        return Refused(problem).into_response();
+        let json_route = path.starts_with("/api/integrations/ehr/");
+        return if json_route { Refused(problem).into_response() } else { typed(problem) };
     }
     let totp = request.extensions().get::<TotpWanted>().is_some_and(|wanted| wanted.0);
     let page = if totp { "/sign-in/code" } else { "/sign-in" };
@@ -37,6 +40,12 @@ pub async fn refuse_anonymous(request: Request, next: Next) -> Response {
     let next_page = if is_page || path == "/api/integrations/ehr/login" { wanted } else { "/" };
     let query: String = url::form_urlencoded::byte_serialize(next_page.as_bytes()).collect();
     if next_page == "/" { Redirect::to(page) } else { Redirect::to(&format!("{page}?next={query}")) }.into_response()
+}
+
+/// A problem as the browser half of a server function reads it.
+fn typed(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.code.entry().status).unwrap_or(StatusCode::UNAUTHORIZED);
+    (status, Json(problem)).into_response()
 }
 
 fn is_public(path: &str) -> bool {

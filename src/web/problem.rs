@@ -24,9 +24,11 @@ impl IntoResponse for Refused {
             "requestId": self.0.request_id,
         });
         if !self.0.fields.is_empty() {
-            let rules = self.0.fields.iter().map(|error| {
-                (error.field.clone(), serde_json::to_value(error.rule).unwrap_or(Value::Null))
-            });
+            let rules = self
+                .0
+                .fields
+                .iter()
+                .map(|error| (error.field.clone(), serde_json::to_value(error.rule).unwrap_or(Value::Null)));
             if let Some(object) = body.as_object_mut() {
                 object.insert("fields".into(), Value::Object(rules.collect::<Map<_, _>>()));
             }

@@ -22,10 +22,8 @@ pub async fn serve(app: App, leptos: LeptosOptions, listener: TcpListener) -> an
 /// Waits for Ctrl-C or SIGTERM.
 pub async fn stop_asked() {
     let interrupt = tokio::signal::ctrl_c();
-    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(signal) => signal,
-        Err(_) => return drop(interrupt.await),
-    };
+    let kind = tokio::signal::unix::SignalKind::terminate();
+    let Ok(mut terminate) = tokio::signal::unix::signal(kind) else { return drop(interrupt.await) };
     tokio::select! {
         _ = interrupt => {}
         _ = terminate.recv() => {}

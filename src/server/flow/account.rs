@@ -220,9 +220,13 @@ mod tests {
 
     #[test]
     fn devices() {
-        let chrome = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
+        let chrome =
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0 Safari/537.36";
         assert_eq!(device(chrome), "Chrome on Linux");
-        assert_eq!(device(&format!("{chrome} Edg/140.0").replace("X11; Linux x86_64", "Windows NT 10.0")), "Edge on Windows");
+        assert_eq!(
+            device(&format!("{chrome} Edg/140.0").replace("X11; Linux x86_64", "Windows NT 10.0")),
+            "Edge on Windows"
+        );
         let iphone = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605 Version/18.0 Safari/604.1";
         assert_eq!(device(iphone), "Safari on iPhone");
         assert_eq!(device("curl/8.0"), "curl");

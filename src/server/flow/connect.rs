@@ -239,10 +239,8 @@ pub async fn finish(
     let caller = Caller { practice: row.practice.clone(), actor: Actor::Operator, request_id: request_id.into() };
     let result = complete(app, answer, row, &caller).await;
     let outcome = result.as_ref().err().map_or("ok", |failure| failure.code().name());
-    let event = audit::Event {
-        actor: "browser".into(),
-        ..caller.event(app, "connection.made", provider.as_str(), outcome)
-    };
+    let event =
+        audit::Event { actor: "browser".into(), ..caller.event(app, "connection.made", provider.as_str(), outcome) };
     let audited = audit::add(app.db.pool(), &event).await.map_err(Failure::from);
     match result.and(audited) {
         Ok(()) => Ok(Finished { provider }),
@@ -514,11 +512,9 @@ fn check_answer_issuer(answer: &AuthorizationAnswer, secrets: &Secrets) -> Outco
 fn by_post(ready: &Ready, found: &SmartConfiguration, url: &Url) -> bool {
     let offered = found.capabilities.iter().any(|capability| capability == "authorize-post");
     match (ready.config.value("authorizeMethod"), ready.plugin.quirks().authorize_method) {
-        (Some("get"), _) => false,
-        (Some("post"), _) => true,
-        (_, AuthorizeMethod::Get) => false,
-        (_, AuthorizeMethod::Post) => true,
-        (_, AuthorizeMethod::Auto) => offered && url.as_str().len() > LONG_URL,
+        (Some("post"), _) | (None | Some("auto"), AuthorizeMethod::Post) => true,
+        (None | Some("auto"), AuthorizeMethod::Auto) => offered && url.as_str().len() > LONG_URL,
+        _ => false,
     }
 }
 

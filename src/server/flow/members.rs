@@ -159,7 +159,14 @@ async fn add(tx: &mut Tx, new: &Member, taken: impl FnOnce() -> Failure) -> Outc
 }
 
 /// A member without a second factor, as from now.
-fn new_member(app: &App, practice: PracticeId, email: String, name: String, role: Role, password_hash: String) -> Member {
+fn new_member(
+    app: &App,
+    practice: PracticeId,
+    email: String,
+    name: String,
+    role: Role,
+    password_hash: String,
+) -> Member {
     Member {
         id: MemberId::new(app.ids.mint()),
         practice,

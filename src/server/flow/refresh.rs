@@ -135,13 +135,7 @@ async fn renew_leased(
 }
 
 /// `invalid_grant`: unless a sibling has put a newer token there meanwhile, the grant is over.
-async fn refused(
-    app: &App,
-    caller: &Caller,
-    connection: &Connection,
-    used: &SecretString,
-    fence: i64,
-) -> Outcome<()> {
+async fn refused(app: &App, caller: &Caller, connection: &Connection, used: &SecretString, fence: i64) -> Outcome<()> {
     let current = load(app, caller, &connection.provider).await?;
     let bound_to = token_binding(&current.terms);
     let place = token_place(&current.practice, &current.id, "refresh_token", &bound_to);

@@ -70,7 +70,7 @@ pub async fn page(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<Provid
     let plugin = provider::by_id(id).ok_or(Code::NotFound)?;
     let (loaded, revision) = load(app, &caller.practice).await?;
     let connection = connection::find(app.db.pool(), &caller.practice, id).await?;
-    view::page(app, caller, plugin, &loaded, revision, connection.as_ref())
+    Ok(view::page(app, caller, plugin, &loaded, revision, connection.as_ref()))
 }
 
 /// Switches a provider on or off.

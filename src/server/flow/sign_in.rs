@@ -204,11 +204,8 @@ pub(super) async fn open(
         expires_at: now.plus_seconds(max_age_seconds),
     };
     session::add(tx, &session, &hash_token(&token)).await?;
-    let (step, action) = if totp_pending {
-        (SignInStep::TotpWanted, "sign_in.totp_wanted")
-    } else {
-        (SignInStep::Done, "sign_in.ok")
-    };
+    let (step, action) =
+        if totp_pending { (SignInStep::TotpWanted, "sign_in.totp_wanted") } else { (SignInStep::Done, "sign_in.ok") };
     let event = by_member(app, origin, member, action, session.id.as_str());
     Ok((SignedIn { step, token, max_age_seconds }, event))
 }

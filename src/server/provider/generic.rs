@@ -14,7 +14,12 @@ pub(super) fn client_auth_field() -> UiField {
         "Client type",
         "How the app is registered. Automatic uses the secret if there is one, else our signing key where the EHR \
          takes it, else a public client.",
-        &[("auto", "Automatic"), ("secret", "Client secret"), ("key", "Signing key (JWKS)"), ("public", "Public client")],
+        &[
+            ("auto", "Automatic"),
+            ("secret", "Client secret"),
+            ("key", "Signing key (JWKS)"),
+            ("public", "Public client"),
+        ],
     )
 }
 

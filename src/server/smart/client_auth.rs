@@ -48,14 +48,13 @@ pub fn choose(offer: Offer<'_>) -> Option<AuthMethod> {
         }
     };
     match offer.preference {
-        Preference::Public => Some(AuthMethod::None),
         Preference::Secret => offer.has_secret.then(symmetric),
         Preference::Key => offer.has_key.then_some(AuthMethod::PrivateKeyJwt),
         Preference::Auto if offer.has_secret => Some(symmetric()),
         Preference::Auto if offer.has_key && (offer.vendor_takes_key || offers(AuthMethod::PrivateKeyJwt)) => {
             Some(AuthMethod::PrivateKeyJwt)
         }
-        Preference::Auto => Some(AuthMethod::None),
+        Preference::Public | Preference::Auto => Some(AuthMethod::None),
     }
 }
 
@@ -119,7 +118,8 @@ fn basic(client_id: &str, secret: &SecretString, encoded: bool) -> SecretString 
     use base64::Engine;
     let secret = secret.expose_secret();
     let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = if encoded { format!("{}:{}", encode(client_id), encode(secret)) } else { format!("{client_id}:{secret}") };
+    let pair =
+        if encoded { format!("{}:{}", encode(client_id), encode(secret)) } else { format!("{client_id}:{secret}") };
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)).into()
 }
 

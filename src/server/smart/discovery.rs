@@ -75,7 +75,7 @@ pub struct DiscoveryCache(Cache<String, Arc<SmartConfiguration>>);
 
 impl Default for DiscoveryCache {
     fn default() -> Self {
-        Self(Cache::builder().max_capacity(1_000).time_to_live(Duration::from_secs(600)).build())
+        Self(Cache::builder().max_capacity(1_000).time_to_live(Duration::from_mins(10)).build())
     }
 }
 
@@ -190,7 +190,10 @@ mod tests {
 
     #[test]
     fn endpoints_resolve_against_the_base() {
-        assert_eq!(with("auth/authorize").unwrap().authorization_endpoint, "https://ehr.example/fhir/r4/auth/authorize");
+        assert_eq!(
+            with("auth/authorize").unwrap().authorization_endpoint,
+            "https://ehr.example/fhir/r4/auth/authorize"
+        );
         assert_eq!(with("/authorize").unwrap().authorization_endpoint, "https://ehr.example/authorize");
         assert_eq!(with("http://ehr.example/a"), Err(DiscoveryError::BadEndpoint("authorization_endpoint")));
         assert!(with("javascript:alert(1)").is_err());

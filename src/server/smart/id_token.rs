@@ -149,7 +149,13 @@ impl KeySets {
         Ok(identity)
     }
 
-    async fn key(&self, http: &Http, uri: &str, kid: Option<&str>, alg: Algorithm) -> Result<DecodingKey, IdTokenError> {
+    async fn key(
+        &self,
+        http: &Http,
+        uri: &str,
+        kid: Option<&str>,
+        alg: Algorithm,
+    ) -> Result<DecodingKey, IdTokenError> {
         let set = match self.sets.get(uri).await {
             Some(set) => set,
             None => self.fetch(http, uri).await?,
@@ -223,13 +229,12 @@ fn unverified_issuer(token: &SecretString) -> Result<String, IdTokenError> {
 }
 
 fn check_issuer(issuer: &str, expected: &Expected<'_>) -> Result<(), IdTokenError> {
-    let fits = match expected.issuer {
-        Some(named) => issuer.trim_end_matches('/') == named.trim_end_matches('/'),
-        None => {
-            let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
-            let wanted = origin(issuer);
-            wanted.is_some() && expected.own_urls.iter().any(|own| origin(own) == wanted)
-        }
+    let fits = if let Some(named) = expected.issuer {
+        issuer.trim_end_matches('/') == named.trim_end_matches('/')
+    } else {
+        let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin()).filter(url::Origin::is_tuple);
+        let wanted = origin(issuer);
+        wanted.is_some() && expected.own_urls.iter().any(|own| origin(own) == wanted)
     };
     if fits { Ok(()) } else { Err(IdTokenError::Claim("iss")) }
 }

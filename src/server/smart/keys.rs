@@ -63,7 +63,10 @@ impl SigningKey {
     /// When the PEM text holds no RSA private key.
     pub fn from_pem(private: &PrivateKey) -> Result<Self, ConfigError> {
         let wrong = || {
-            ConfigError::invalid(VARIABLE, "it is no RSA private key in PEM; make one with `ehr-integrations keys generate`")
+            ConfigError::invalid(
+                VARIABLE,
+                "it is no RSA private key in PEM; make one with `ehr-integrations keys generate`",
+            )
         };
         let key = EncodingKey::from_rsa_pem(private.pem.expose_secret().as_bytes()).map_err(|_| wrong())?;
         let jwk = Jwk::from_encoding_key(&key, Algorithm::RS384).map_err(|_| wrong())?;
@@ -151,7 +154,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_key() {
-        let private = PrivateKey { pem: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".into(), kid: None };
+        let private =
+            PrivateKey { pem: "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n".into(), kid: None };
         assert!(SigningKey::from_pem(&private).is_err());
     }
 }

@@ -109,11 +109,8 @@ impl TokenClient<'_> {
     /// # Errors
     /// See [`TokenError`].
     pub async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenAnswer, TokenError> {
-        self.post(vec![
-            ("grant_type", "refresh_token".into()),
-            ("refresh_token", refresh_token.expose_secret().into()),
-        ])
-        .await
+        self.post(vec![("grant_type", "refresh_token".into()), ("refresh_token", refresh_token.expose_secret().into())])
+            .await
     }
 
     async fn post(&self, mut form: Vec<(&'static str, String)>) -> Result<TokenAnswer, TokenError> {
@@ -126,7 +123,11 @@ impl TokenClient<'_> {
         if answer.status.is_success() {
             let token: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_| TokenError::Malformed)?;
             let bearer = token.token_type.is_empty() || token.token_type.eq_ignore_ascii_case("bearer");
-            return if bearer && !token.access_token.expose_secret().is_empty() { Ok(token) } else { Err(TokenError::Malformed) };
+            return if bearer && !token.access_token.expose_secret().is_empty() {
+                Ok(token)
+            } else {
+                Err(TokenError::Malformed)
+            };
         }
         Err(refusal(answer.status.as_u16(), &answer.body))
     }

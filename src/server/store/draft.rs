@@ -2,8 +2,8 @@
 //!
 //! Guards: a draft is found by the hash of its id only; plain text never passes through here.
 
-use sqlx::any::AnyRow;
 use sqlx::Row;
+use sqlx::any::AnyRow;
 
 use super::{Database, Stored};
 use crate::model::id::SessionId;

@@ -218,10 +218,9 @@ fn read(row: &AnyRow, kind: Kind) -> Stored<Link> {
             email: row.try_get("email")?,
             role: read_role(row, "role")?,
         },
-        Kind::Reset => Purpose::Reset {
-            practice: practice()?,
-            member: MemberId::new(row.try_get::<String, _>("member_id")?),
-        },
+        Kind::Reset => {
+            Purpose::Reset { practice: practice()?, member: MemberId::new(row.try_get::<String, _>("member_id")?) }
+        }
     };
     Ok(Link {
         id: row.try_get("id")?,

@@ -118,13 +118,12 @@ pub async fn list<'c>(executor: impl Executor<'c, Database = Any>, practice: &Pr
 /// # Errors
 /// When the database fails.
 pub async fn count(tx: &mut Tx, practice: &PracticeId, role: Role) -> Stored<i64> {
-    let row = sqlx::query(
-        "SELECT CAST(COUNT(*) AS BIGINT) AS number FROM members WHERE practice_id = $1 AND role = $2",
-    )
-    .bind(practice.to_string())
-    .bind(role.as_str().to_owned())
-    .fetch_one(&mut **tx)
-    .await?;
+    let row =
+        sqlx::query("SELECT CAST(COUNT(*) AS BIGINT) AS number FROM members WHERE practice_id = $1 AND role = $2")
+            .bind(practice.to_string())
+            .bind(role.as_str().to_owned())
+            .fetch_one(&mut **tx)
+            .await?;
     Ok(row.try_get("number")?)
 }
 

@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::path::Path;
 
-use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use super::dialect::Dialect;
 use super::{Database, StoreError, Stored};
@@ -23,10 +23,17 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
         Dialect::Sqlite => APPEND_ONLY_SQLITE,
         Dialect::Postgres => APPEND_ONLY_POSTGRES,
     };
-    let texts = [(1, "accounts", ACCOUNTS), (2, "integrations", INTEGRATIONS), (3, "audit", AUDIT), (4, "append only", append_only)];
+    let texts = [
+        (1, "accounts", ACCOUNTS),
+        (2, "integrations", INTEGRATIONS),
+        (3, "audit", AUDIT),
+        (4, "append only", append_only),
+    ];
     texts
         .into_iter()
-        .map(|(version, name, sql)| Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false))
+        .map(|(version, name, sql)| {
+            Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
+        })
         .collect()
 }
 

@@ -36,10 +36,7 @@ pub async fn add(tx: &mut Tx, practice: &Practice) -> Stored<()> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn get<'c>(
-    executor: impl Executor<'c, Database = Any>,
-    practice: &PracticeId,
-) -> Stored<Option<Practice>> {
+pub async fn get<'c>(executor: impl Executor<'c, Database = Any>, practice: &PracticeId) -> Stored<Option<Practice>> {
     let row = sqlx::query("SELECT id, name, created_at FROM practices WHERE id = $1")
         .bind(practice.to_string())
         .fetch_optional(executor)

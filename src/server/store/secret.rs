@@ -20,13 +20,12 @@ pub async fn load<'c>(
     provider: &ProviderId,
     name: &str,
 ) -> Stored<Option<Vec<u8>>> {
-    let row =
-        sqlx::query("SELECT sealed FROM vault_secrets WHERE practice_id = $1 AND provider_id = $2 AND name = $3")
-            .bind(practice.to_string())
-            .bind(provider.to_string())
-            .bind(name.to_owned())
-            .fetch_optional(executor)
-            .await?;
+    let row = sqlx::query("SELECT sealed FROM vault_secrets WHERE practice_id = $1 AND provider_id = $2 AND name = $3")
+        .bind(practice.to_string())
+        .bind(provider.to_string())
+        .bind(name.to_owned())
+        .fetch_optional(executor)
+        .await?;
     Ok(row.map(|row| row.try_get("sealed")).transpose()?)
 }
 

@@ -72,10 +72,7 @@ pub async fn add(tx: &mut Tx, session: &Session, token_hash: &str) -> Stored<()>
 ///
 /// # Errors
 /// When the database fails.
-pub async fn by_token<'c>(
-    executor: impl Executor<'c, Database = Any>,
-    token_hash: &str,
-) -> Stored<Option<SessionOf>> {
+pub async fn by_token<'c>(executor: impl Executor<'c, Database = Any>, token_hash: &str) -> Stored<Option<SessionOf>> {
     let row = sqlx::query(
         "SELECT s.id, s.practice_id, s.member_id, s.totp_pending, s.user_agent, s.created_at, s.last_seen_at, \
          s.expires_at, m.email, m.role FROM sessions s \

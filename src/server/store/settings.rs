@@ -21,7 +21,8 @@ pub async fn load<'c>(
         .await?;
     let Some(row) = row else { return Ok((IntegrationSettings::default(), 0)) };
     let json: String = row.try_get("ehr_integrations")?;
-    let settings = serde_json::from_str(&json).map_err(|_| StoreError::Corrupt("practice_settings.ehr_integrations"))?;
+    let settings =
+        serde_json::from_str(&json).map_err(|_| StoreError::Corrupt("practice_settings.ehr_integrations"))?;
     Ok((settings, row.try_get("revision")?))
 }
 

@@ -58,10 +58,7 @@ pub async fn add(tx: &mut Tx, token: &ApiToken, token_hash: &str) -> Stored<()> 
 ///
 /// # Errors
 /// When the database fails.
-pub async fn by_token<'c>(
-    executor: impl Executor<'c, Database = Any>,
-    token_hash: &str,
-) -> Stored<Option<ApiToken>> {
+pub async fn by_token<'c>(executor: impl Executor<'c, Database = Any>, token_hash: &str) -> Stored<Option<ApiToken>> {
     let row = sqlx::query(
         "SELECT id, practice_id, name, scopes, created_at, expires_at, revoked_at, last_used_at FROM api_tokens \
          WHERE token_hash = $1",

@@ -128,9 +128,6 @@ pub async fn codes_left<'c>(executor: impl Executor<'c, Database = Any>, member:
 }
 
 async fn remove_codes(tx: &mut Tx, member: &MemberId) -> Stored<()> {
-    sqlx::query("DELETE FROM recovery_codes WHERE member_id = $1")
-        .bind(member.to_string())
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query("DELETE FROM recovery_codes WHERE member_id = $1").bind(member.to_string()).execute(&mut **tx).await?;
     Ok(())
 }

@@ -123,7 +123,7 @@ fn second_factor(account: &Account, state: State) -> AnyView {
                 </span>
             </div>
             <div class="mt-4 max-w-md">
-                <Confirm id="totp-disable" label question>
+                <Confirm id="totp-disable-confirm" label question>
                     <PostForm
                         action=TotpDisable::PATH
                         on_answer=state.answered(Notice::TotpDisabled, about_totp)
@@ -137,7 +137,7 @@ fn second_factor(account: &Account, state: State) -> AnyView {
                             autocomplete="current-password"
                             messages=state.messages
                         />
-                        <button class="btn btn-sm btn-error" id="totp-disable-confirm">"Switch off now"</button>
+                        <button class="btn btn-sm btn-error" id="totp-disable">"Switch off now"</button>
                     </PostForm>
                 </Confirm>
             </div>

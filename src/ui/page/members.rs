@@ -148,7 +148,7 @@ fn remove(member: &MemberView, state: State) -> AnyView {
     let label = view! { "Remove" <span class="sr-only">{format!(" {}", member.email)}</span> }.into_any();
     let question = format!("{} can no longer sign in, and is signed out everywhere at once.", member.email);
     view! {
-        <Confirm id=format!("remove-{id}") label question class="btn btn-sm btn-ghost text-error">
+        <Confirm id=format!("remove-{id}-confirm") label question class="btn btn-sm btn-ghost text-error">
             <PostForm action=RemoveMember::PATH on_answer=state.answered(Notice::MemberRemoved)>
                 <input type="hidden" name="member" value=id/>
                 <button class="btn btn-sm btn-error">"Remove now"</button>

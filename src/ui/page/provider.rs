@@ -36,6 +36,8 @@ struct State {
     moved: RwSignal<bool>,
     /// The revision that the form shows: with another one, the form takes the saved values.
     revision: StoredValue<Option<i64>>,
+    /// Whether the form was saved since the page was opened: a draft that it came with is out of date.
+    saved: StoredValue<bool>,
     /// The answer of the last test, as JSON.
     tested: RwSignal<Option<String>>,
 }
@@ -64,6 +66,7 @@ pub fn provider() -> AnyView {
         unsaved: Unsaved::of_page(),
         moved: RwSignal::new(false),
         revision: StoredValue::new(None),
+        saved: StoredValue::new(false),
         tested: RwSignal::new(None),
     };
     with_data(data, use_draft(), move |page, draft| body(&page, draft.as_ref(), state))

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 /// A button that opens a question; the children are the form that answers it with yes.
 #[component]
 pub fn Confirm(
-    /// The button's id.
+    /// The id of the `<details>`.
     #[prop(into)]
     id: String,
     /// What the button says.
@@ -23,8 +23,8 @@ pub fn Confirm(
     children: Children,
 ) -> impl IntoView {
     view! {
-        <details class="confirm">
-            <summary id=id class=class>{label}</summary>
+        <details class="confirm" id=id>
+            <summary class=class>{label}</summary>
             <div class="space-y-3 text-left">
                 <p class="text-sm">{question}</p>
                 <div class="flex flex-wrap gap-2">

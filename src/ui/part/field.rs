@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use leptos::ev::FocusEvent;
 use leptos::prelude::*;
+use leptos::wasm_bindgen::JsCast;
+use leptos::web_sys::HtmlButtonElement;
 
 use super::icon::icon;
 use super::message::Messages;
@@ -86,7 +88,9 @@ pub fn Field(
     let wiring = Wiring { key: key.clone(), messages, has_help: !help.is_empty() };
     let name = if name.is_empty() { key.clone() } else { name };
     let leave = move |event: FocusEvent| {
-        if let Some(check) = &check {
+        // A message that appears now would move the button away from under the pointer.
+        let to_button = event.related_target().is_some_and(|target| target.has_type::<HtmlButtonElement>());
+        if let Some(check) = check.as_ref().filter(|_| !to_button) {
             let typed = event_target_value(&event);
             // An empty field is not scolded on the way through; the server asks for it on submit.
             let rule = check(&typed).err().filter(|_| !typed.trim().is_empty());

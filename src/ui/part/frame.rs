@@ -12,10 +12,10 @@ use leptos_router::components::Outlet;
 use leptos_router::hooks::use_location;
 
 use super::icon::icon;
-use super::nav::{brand, navigation, skip_link};
+use super::nav::{anonymous_navigation, brand, navigation, skip_link};
 use crate::api;
 use crate::model::account::Me;
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::Problem;
 use crate::ui::browser;
 
 /// Who is signed in, for every page.
@@ -67,18 +67,8 @@ pub fn Frame() -> impl IntoView {
 
 fn member_navigation(me: Resource<Result<Me, Problem>>, prefix: &'static str) -> AnyView {
     let body: Arc<dyn Fn() -> Option<AnyView> + Send + Sync> = Arc::new(move || {
-        me.get().map(|me| match me {
-            Ok(me) => navigation(&me, prefix),
-            Err(problem) => {
-                let signed_out = problem.code == Code::Unauthenticated;
-                Effect::new(move |_| {
-                    if signed_out {
-                        browser::go_to_sign_in();
-                    }
-                });
-                ().into_any()
-            }
-        })
+        // The anonymous may read the troubleshooting page; a page with data of its own sends them away.
+        me.get().map(|me| me.map_or_else(|_| anonymous_navigation(), |me| navigation(&me, prefix)))
     });
     view! { <Suspense fallback=|| ()>{move || body()}</Suspense> }.into_any()
 }

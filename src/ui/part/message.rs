@@ -113,14 +113,14 @@ pub fn message_area(messages: Messages, labels: Vec<(String, String)>) -> AnyVie
         Shown::Notice(notice) => notice_note(notice),
         Shown::Problem(problem) => problem_note(&problem, labels.clone()),
     };
-    view! { <div class="mb-6 empty:hidden" aria-live="polite">{shown}</div> }.into_any()
+    view! { <div aria-live="polite">{shown}</div> }.into_any()
 }
 
 fn notice_note(notice: Notice) -> AnyView {
     let (class, sign) = if notice.is_warning() {
-        ("note note-warning", icondata::LuTriangleAlert)
+        ("note note-warning mb-6", icondata::LuTriangleAlert)
     } else {
-        ("note note-success", icondata::LuCircleCheck)
+        ("note note-success mb-6", icondata::LuCircleCheck)
     };
     view! { <div class=class role="status">{icon(sign, "size-5")}<div>{notice.words()}</div></div> }.into_any()
 }
@@ -145,7 +145,7 @@ pub fn problem_note(problem: &Problem, labels: Vec<(String, String)>) -> AnyView
         }
     });
     view! {
-        <div class="note note-error" role="alert" id=PROBLEM tabindex="-1" data-problem=entry.name>
+        <div class="note note-error mb-6" role="alert" id=PROBLEM tabindex="-1" autofocus=true data-problem=entry.name>
             {icon(icondata::LuCircleAlert, "size-5")}
             <div>
                 <p class="font-semibold">{entry.message}</p>

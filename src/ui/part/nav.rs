@@ -84,6 +84,24 @@ pub fn navigation(me: &Me, prefix: &'static str) -> AnyView {
     .into_any()
 }
 
+/// What the anonymous see in its place.
+pub fn anonymous_navigation() -> AnyView {
+    view! {
+        <nav aria-label="Main" class="flex-1">
+            <ul class="space-y-1">
+                <li>
+                    <a class="nav-link" href="/sign-in" rel="external">
+                        {icon(icondata::LuLogIn, "size-4.5")}
+                        "Sign in"
+                    </a>
+                </li>
+            </ul>
+        </nav>
+        <div class="px-3">{theme_switch()}</div>
+    }
+    .into_any()
+}
+
 fn nav_link(entry: &'static Entry) -> AnyView {
     let (href, label, sign, _) = *entry;
     let path = use_location().pathname;

@@ -114,8 +114,8 @@ async fn find(app: &App, kind: Kind, token: &str) -> Outcome<Purpose> {
 }
 
 async fn take(app: &App, tx: &mut Tx, kind: Kind, token: &str) -> Outcome<Purpose> {
-    let taken = link::take(tx, kind, &hash_token(token), app.clock.now()).await?;
-    taken.map(|link| link.purpose).ok_or_else(invalid)
+    let used = link::take(tx, kind, &hash_token(token), app.clock.now()).await?;
+    used.map(|link| link.purpose).ok_or_else(invalid)
 }
 
 fn invalid() -> Failure {

@@ -118,8 +118,8 @@ impl Judged<'_> {
         for (key, value) in &self.change.values {
             let fits = match (of_kind(key), value) {
                 (None | Some(FieldKind::Password), _) => Err(Rule::UnknownKey),
-                (Some(FieldKind::Boolean), ConfigValue::Flag(_)) => Ok(()),
-                (Some(FieldKind::Text | FieldKind::Url | FieldKind::Select), ConfigValue::Text(_)) => Ok(()),
+                (Some(FieldKind::Boolean), ConfigValue::Flag(_))
+                | (Some(FieldKind::Text | FieldKind::Url | FieldKind::Select), ConfigValue::Text(_)) => Ok(()),
                 (Some(_), _) => Err(Rule::WrongType),
             };
             broken.extend(fits.err().map(|rule| (key.clone(), rule)));
@@ -132,12 +132,8 @@ impl Judged<'_> {
             };
             broken.extend(rule.map(|rule| (key.clone(), rule)));
         }
-        let values: Values<'_> = self
-            .change
-            .values
-            .iter()
-            .filter_map(|(key, value)| Some((key.as_str(), value.as_text()?)))
-            .collect();
+        let values: Values<'_> =
+            self.change.values.iter().filter_map(|(key, value)| Some((key.as_str(), value.as_text()?))).collect();
         for (key, rule) in provider::check(self.plugin, &values) {
             if !broken.iter().any(|(name, _)| *name == key) {
                 broken.push((key, rule));
@@ -197,13 +193,7 @@ impl Judged<'_> {
         }
     }
 
-    async fn save(
-        &self,
-        app: &App,
-        caller: &Caller,
-        tx: &mut Tx,
-        saved: &mut IntegrationSettings,
-    ) -> Outcome<()> {
+    async fn save(&self, app: &App, caller: &Caller, tx: &mut Tx, saved: &mut IntegrationSettings) -> Outcome<()> {
         let Some(config) = self.new_config() else { return Ok(()) };
         let other_client = self.old.as_ref().is_some_and(|old| old.client_id != config.client_id);
         if (self.moves() || other_client) && connection::remove(tx, &caller.practice, self.id).await? {

@@ -99,9 +99,8 @@ fn provider_changes(configs: &Map<String, Value>) -> (BTreeMap<ProviderId, Provi
             (None, _) => errors.push(FieldError { field: name.clone(), rule: Rule::UnknownProvider }),
             (Some(plugin), Value::Object(values)) => {
                 let (change, broken) = provider_change(plugin, values);
-                errors.extend(
-                    broken.into_iter().map(|(key, rule)| FieldError { field: format!("{name}.{key}"), rule }),
-                );
+                errors
+                    .extend(broken.into_iter().map(|(key, rule)| FieldError { field: format!("{name}.{key}"), rule }));
                 changes.insert(id, change);
             }
             (Some(_), _) => errors.push(FieldError { field: name.clone(), rule: Rule::WrongType }),
@@ -199,7 +198,8 @@ mod tests {
         leaf.prop_recursive(4, 40, 6, move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::btree_map(key.clone(), inner, 0..5).prop_map(|map| Value::Object(map.into_iter().collect())),
+                prop::collection::btree_map(key.clone(), inner, 0..5)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
             ]
         })
     }

@@ -7,7 +7,6 @@ use crate::model::role::Permission;
 use crate::model::scope;
 use crate::model::settings::{Flags, IntegrationSettings, ProviderForm};
 use crate::server::App;
-use crate::server::failure::Outcome;
 use crate::server::flow::Caller;
 use crate::server::flow::connect::scopes_to_ask;
 use crate::server::provider::{PracticeConfig, Provider};
@@ -39,11 +38,11 @@ pub(super) fn page(
     settings: &IntegrationSettings,
     revision: i64,
     connection: Option<&Connection>,
-) -> Outcome<ProviderPage> {
+) -> ProviderPage {
     let card = card(plugin, settings, connection);
     let values = settings.provider_configs.get(&card.id).cloned().unwrap_or_default();
     let no_key = app.signing_key.is_none() && plugin.needs_key_or_secret() && !values.contains_key("clientSecret");
-    Ok(ProviderPage {
+    ProviderPage {
         form: ProviderForm { fields: plugin.ui_fields(), values, flags: settings.flags(), revision },
         registration: registration(app, caller, plugin, settings.flags()),
         activation_steps: plugin.activation_steps().iter().map(ToString::to_string).collect(),
@@ -55,7 +54,7 @@ pub(super) fn page(
         may_connect: caller.may(Permission::Connect),
         now: app.clock.now(),
         card,
-    })
+    }
 }
 
 fn registration(app: &App, caller: &Caller, plugin: &dyn Provider, flags: Flags) -> Registration {

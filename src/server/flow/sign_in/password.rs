@@ -3,9 +3,9 @@
 //! Guards: hashing runs off the request threads and at most twice at a time, so that a burst of
 //! sign-ins takes 38 MiB and two cores, not everything.
 
+use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
-use argon2::Argon2;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
@@ -66,7 +66,8 @@ mod tests {
     #[tokio::test]
     async fn nobody_has_a_password_but_costs_the_same() {
         assert!(!verify("", NOBODY).await.unwrap());
-        let real = Argon2::default().hash_password_with_salt(b"correct horse", b"0123456789abcdef").unwrap().to_string();
+        let real =
+            Argon2::default().hash_password_with_salt(b"correct horse", b"0123456789abcdef").unwrap().to_string();
         let parameters = |hash: &str| hash.split('$').take(4).collect::<Vec<_>>().join("$");
         assert_eq!(parameters(&real), parameters(NOBODY));
         assert!(verify("correct horse", &real).await.unwrap());

@@ -116,8 +116,11 @@ fn is_authenticator_code(code: &str) -> bool {
 
 /// Sixteen letters in groups of four; five random bits of each byte are used.
 fn spell(random: [u8; 16]) -> String {
-    let letters: Vec<_> =
-        random.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 31))).map(|letter| char::from(*letter)).collect();
+    let letters: Vec<_> = random
+        .iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte & 31)))
+        .map(|letter| char::from(*letter))
+        .collect();
     letters.chunks(4).map(|group| group.iter().collect::<String>()).collect::<Vec<_>>().join("-")
 }
 
@@ -148,7 +151,10 @@ mod tests {
             assert_eq!(totp.check(code, time + 30), Some(time / 30));
             assert_eq!(totp.check(code, time + 90), None);
         }
-        insta::assert_snapshot!(totp.to_url().unwrap(), @"");
+        let secret = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+        let label = "EHR%20Integrations:ada%40clinic.example";
+        let url = format!("otpauth://totp/{label}?secret={secret}&issuer=EHR%20Integrations");
+        assert_eq!(totp.to_url().unwrap(), url);
     }
 
     #[test]

@@ -175,13 +175,13 @@ fn live_actions(page: &ProviderPage, state: State) -> AnyView {
             .then(|| {
                 view! {
                     <Confirm
-                        id="disconnect"
+                        id="disconnect-confirm"
                         label=view! { {icon(icondata::LuUnplug, "size-4")} "Disconnect" }.into_any()
                         question
                     >
                         <PostForm action=Disconnect::PATH on_answer=disconnected>
                             <input type="hidden" name="provider" value=also/>
-                            <button class="btn btn-sm btn-error" id="disconnect-confirm">"Disconnect now"</button>
+                            <button class="btn btn-sm btn-error" id="disconnect">"Disconnect now"</button>
                         </PostForm>
                     </Confirm>
                 }

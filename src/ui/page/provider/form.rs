@@ -29,13 +29,14 @@ const FORM: &str = "provider-form";
 
 /// The panel.
 pub fn panel(page: &ProviderPage, draft: Option<&Draft>, state: State) -> AnyView {
-    // A refused form's draft, only while the form still shows the revision that was refused.
-    let draft = draft.filter(|draft| draft.problem.is_some() && draft.form != "test_connection");
+    let is_refused_form = |draft: &&Draft| draft.problem.is_some() && draft.form == "provider";
+    let draft = draft.filter(is_refused_form).filter(|_| !state.saved.get_value());
     let flags = draft.map_or(page.form.flags, drafted_flags);
     let fields: Vec<_> = page.form.fields.iter().map(|field| control(field, page, draft, state)).collect();
     take_saved_values(page.form.revision, state);
     let saved = Callback::new(move |answer: Answer| match answer {
         Ok(_) => {
+            state.saved.set_value(true);
             state.unsaved.0.set(false);
             state.moved.set(false);
             state.messages.notice(Notice::Saved);

@@ -1,0 +1,11 @@
+//! Integration tests: flows through the real router against the sandbox EHR, on both databases.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod accounts;
+mod api;
+mod connect;
+mod docs;
+mod layers;
+mod settings;
+mod support;
