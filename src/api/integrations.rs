@@ -1,11 +1,5 @@
 //! EHR integrations: providers, their settings, and their connections.
 
-#![expect(
-    clippy::fn_params_excessive_bools,
-    clippy::too_many_arguments,
-    reason = "one argument per control of the form, as a form posts them"
-)]
-
 use std::collections::BTreeMap;
 
 use leptos::prelude::*;
