@@ -7,7 +7,6 @@
 #![expect(missing_docs, reason = "the structs that the server macro generates have a field per argument")]
 
 use leptos::prelude::{FromServerFnError, ServerFnErrorErr};
-use leptos::server_fn::codec::JsonEncoding;
 
 use crate::model::problem::{Code, Problem};
 
@@ -15,6 +14,7 @@ pub mod account;
 pub mod audit;
 pub mod draft;
 pub mod integrations;
+mod json;
 pub mod members;
 
 /// The endpoints that need no session.
@@ -22,7 +22,7 @@ pub const PUBLIC: [&str; 6] =
     ["/api/sign_in", "/api/sign_in_totp", "/api/setup", "/api/accept_invite", "/api/reset_password", "/api/draft"];
 
 impl FromServerFnError for Problem {
-    type Encoder = JsonEncoding;
+    type Encoder = json::JsonText;
 
     /// Errors of the transport itself. The text inside is dropped: a problem carries codes only.
     fn from_server_fn_error(error: ServerFnErrorErr) -> Self {

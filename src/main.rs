@@ -13,7 +13,7 @@ use ehr_integrations::sandbox::{self, Client, ClientAuth, Personality, SandboxCo
 use ehr_integrations::server::App;
 use ehr_integrations::server::clock::{Clock, SystemClock, SystemEntropy};
 use ehr_integrations::server::config::{Config, EncryptionKey, LogFormat, Settings};
-use ehr_integrations::server::flow::{Caller, connect, members, tokens};
+use ehr_integrations::server::flow::{Caller, client, members, tokens};
 use ehr_integrations::server::smart::keys;
 use ehr_integrations::server::store::{Database, practice};
 use ehr_integrations::web;
@@ -314,7 +314,7 @@ fn generate_keys() -> anyhow::Result<()> {
 async fn approve(command: Approve) -> anyhow::Result<()> {
     let app = open(&command.settings).await?;
     let caller = operator(&app, &command.practice).await?;
-    let used = connect::approve_key(&app, &caller, &ProviderId::new(command.provider)).await.map_err(readable)?;
+    let used = client::approve_key(&app, &caller, &ProviderId::new(command.provider)).await.map_err(readable)?;
     println!("Approved: client {} of {} may be signed for at {}", used.client_id, used.issuer, used.token_endpoint);
     Ok(())
 }

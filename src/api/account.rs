@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
+use crate::api::json::Json;
 use crate::model::account::{Account, Me, SignInStep, TotpSetup};
 use crate::model::id::SessionId;
 use crate::model::problem::Problem;
@@ -94,7 +95,7 @@ pub async fn reset_password(token: String, password: String) -> Result<SignInSte
 ///
 /// # Errors
 /// `unauthenticated`.
-#[server(name = ReadMe, endpoint = "me", input = GetUrl)]
+#[server(name = ReadMe, endpoint = "me", input = GetUrl, output = Json)]
 pub async fn me() -> Result<Me, Problem> {
     use crate::server::{flow::account, request};
     request::answer(account::me(&request::app(), &request::caller()?).await)
@@ -104,7 +105,7 @@ pub async fn me() -> Result<Me, Problem> {
 ///
 /// # Errors
 /// `unauthenticated`.
-#[server(name = ReadAccount, endpoint = "account", input = GetUrl)]
+#[server(name = ReadAccount, endpoint = "account", input = GetUrl, output = Json)]
 pub async fn account() -> Result<Account, Problem> {
     use crate::server::{flow::account, request};
     request::answer(account::overview(&request::app(), &request::caller()?).await)

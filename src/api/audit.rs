@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
+use crate::api::json::Json;
 use crate::model::account::AuditPage;
 use crate::model::problem::Problem;
 
@@ -10,7 +11,7 @@ use crate::model::problem::Problem;
 ///
 /// # Errors
 /// `forbidden`.
-#[server(endpoint = "audit_log", input = GetUrl)]
+#[server(endpoint = "audit_log", input = GetUrl, output = Json)]
 pub async fn audit_log(#[server(default)] before: String) -> Result<AuditPage, Problem> {
     use crate::server::{flow::audit, request};
     request::answer(audit::page(&request::app(), &request::caller()?, &before).await)

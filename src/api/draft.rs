@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
+use crate::api::json::Json;
 use crate::model::draft::Draft;
 use crate::model::problem::Problem;
 
@@ -11,7 +12,7 @@ use crate::model::problem::Problem;
 ///
 /// # Errors
 /// `internal` only.
-#[server(name = TakeDraft, endpoint = "draft", input = GetUrl)]
+#[server(name = TakeDraft, endpoint = "draft", input = GetUrl, output = Json)]
 pub async fn draft(#[server(default)] id: String) -> Result<Option<Draft>, Problem> {
     use crate::server::{flow::draft, request};
     request::answer(draft::take(&request::app(), request::caller().ok().as_ref(), &id).await)

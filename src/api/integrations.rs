@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
+use crate::api::json::Json;
 use crate::model::connection::{Revocation, TestResult};
 use crate::model::id::ProviderId;
 use crate::model::problem::Problem;
@@ -14,7 +15,7 @@ use crate::model::provider::{ProviderList, ProviderPage};
 ///
 /// # Errors
 /// `forbidden`.
-#[server(name = ReadProviderList, endpoint = "provider_list", input = GetUrl)]
+#[server(name = ReadProviderList, endpoint = "provider_list", input = GetUrl, output = Json)]
 pub async fn provider_list() -> Result<ProviderList, Problem> {
     use crate::server::{flow::settings, request};
     request::answer(settings::list(&request::app(), &request::caller()?).await)
@@ -24,7 +25,7 @@ pub async fn provider_list() -> Result<ProviderList, Problem> {
 ///
 /// # Errors
 /// `not_found`, `forbidden`.
-#[server(name = ReadProviderPage, endpoint = "provider_page", input = GetUrl)]
+#[server(name = ReadProviderPage, endpoint = "provider_page", input = GetUrl, output = Json)]
 pub async fn provider_page(provider: ProviderId) -> Result<ProviderPage, Problem> {
     use crate::server::{flow::settings, request};
     request::answer(settings::page(&request::app(), &request::caller()?, &provider).await)

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
+use crate::api::json::Json;
 use crate::model::account::Members;
 use crate::model::id::MemberId;
 use crate::model::problem::Problem;
@@ -11,7 +12,7 @@ use crate::model::problem::Problem;
 ///
 /// # Errors
 /// `forbidden`.
-#[server(name = ReadMembers, endpoint = "members", input = GetUrl)]
+#[server(name = ReadMembers, endpoint = "members", input = GetUrl, output = Json)]
 pub async fn members() -> Result<Members, Problem> {
     use crate::server::{flow::members, request};
     request::answer(members::list(&request::app(), &request::caller()?).await)

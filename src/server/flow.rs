@@ -13,12 +13,15 @@ use super::store::audit::Event;
 
 pub mod account;
 pub mod audit;
+pub mod authorization;
+pub mod client;
 pub mod connect;
 pub mod disconnect;
 pub mod draft;
 pub mod members;
 pub mod preflight;
 pub mod refresh;
+mod sealed;
 pub mod settings;
 pub mod sign_in;
 pub mod tokens;

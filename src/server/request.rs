@@ -29,7 +29,7 @@ use crate::model::problem::{Code, Problem};
 
 use super::App;
 use super::failure::Outcome;
-use super::flow::connect::Started;
+use super::flow::authorization::Started;
 use super::flow::sign_in::{Origin, SignedIn};
 use super::flow::{Caller, draft};
 

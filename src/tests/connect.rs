@@ -322,7 +322,7 @@ async fn the_installations_key_signs_only_where_approved(#[case] db: Db) {
     let login = scene.login();
     let refused = scene.browser.get(&login).await.location.unwrap();
     assert!(refused.contains("problem=key_not_approved"), "{refused}");
-    ehr_integrations::server::flow::connect::approve_key(&scene.app.app, &scene.caller(), &id()).await.unwrap();
+    ehr_integrations::server::flow::client::approve_key(&scene.app.app, &scene.caller(), &id()).await.unwrap();
     assert!(scene.connect("allow").await.contains("notice=connected"));
 }
 

@@ -225,7 +225,7 @@ impl Browser {
 
     /// The cookie pair of the connect under way.
     pub fn cookie_of_flow(&self) -> String {
-        let flow = self.cookies.iter().find(|(name, _)| name.starts_with("__Host-connect-"));
+        let flow = self.cookies.iter().find(|(name, _)| name.starts_with("__Host-flow-"));
         flow.map(|(name, value)| format!("{name}={value}")).expect("a connect is under way")
     }
 

@@ -3,12 +3,10 @@
 //! May import `model`. Guards: called from event handlers and effects only, which never run on the
 //! server.
 
-use leptos::__reexports::wasm_bindgen_futures::JsFuture;
+use gloo_net::http::Request;
 use leptos::prelude::*;
 use leptos::wasm_bindgen::{JsCast, JsValue};
-use leptos::web_sys::{
-    FormData, Headers, HtmlElement, HtmlFormElement, Request, RequestInit, Response, UrlSearchParams,
-};
+use leptos::web_sys::{FormData, HtmlElement, HtmlFormElement, UrlSearchParams};
 
 use crate::model::problem::{Code, Problem};
 
@@ -76,16 +74,13 @@ const fn by_status(status: u16) -> Code {
     }
 }
 
-async fn fetch(address: &str, form: &HtmlFormElement) -> Result<(u16, String), JsValue> {
-    let body = UrlSearchParams::new_with_str_sequence_sequence(&FormData::new_with_form(form)?.into())?;
-    let headers = Headers::new()?;
-    headers.set("Accept", "application/json")?;
-    let init = RequestInit::new();
-    init.set_method("POST");
-    init.set_headers(&headers);
-    init.set_body(&body);
-    let request = Request::new_with_str_and_init(address, &init)?;
-    let response: Response = JsFuture::from(window().fetch_with_request(&request)).await?.dyn_into()?;
-    let text = JsFuture::from(response.text()?).await?.as_string().unwrap_or_default();
-    Ok((response.status(), text))
+async fn fetch(address: &str, form: &HtmlFormElement) -> Result<(u16, String), gloo_net::Error> {
+    let body = UrlSearchParams::new_with_str_sequence_sequence(&FormData::new_with_form(form).map_err(thrown)?.into());
+    let request = Request::post(address).header("Accept", "application/json").body(body.map_err(thrown)?)?;
+    let response = request.send().await?;
+    Ok((response.status(), response.text().await?))
+}
+
+fn thrown(error: JsValue) -> gloo_net::Error {
+    gloo_net::Error::GlooError(format!("{error:?}"))
 }

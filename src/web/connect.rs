@@ -14,7 +14,8 @@ use super::session::cookie;
 use crate::model::id::ProviderId;
 use crate::model::problem::{Code, Problem};
 use crate::server::App;
-use crate::server::flow::connect::{self, Started};
+use crate::server::flow::authorization::{self, Started};
+use crate::server::flow::connect;
 use crate::server::request::RequestMeta;
 use crate::server::smart::authorize::AuthorizationAnswer;
 
@@ -107,7 +108,7 @@ pub(super) async fn callback(
 ) -> Response {
     // A parameter that comes twice is nobody's answer (RFC 6749 §3.1).
     let answer = query.map(|Query(answer)| answer).unwrap_or_default();
-    let name = answer.state.as_deref().map(connect::cookie_name);
+    let name = answer.state.as_deref().map(authorization::cookie_name);
     let value = name.as_deref().and_then(|name| cookie(&headers, name));
     let result = connect::finish(&app, &answer, value.as_deref(), &meta.request_id).await;
     let mut response = match result {

@@ -1,7 +1,8 @@
 //! Ending a connection: at the EHR where it can be, and here always.
 
 use super::Caller;
-use super::connect::{configured, credential, token_binding, token_client, token_place};
+use super::client::{configured, credential, token_client};
+use super::sealed::{token_binding, token_place};
 use crate::model::connection::Revocation;
 use crate::model::id::ProviderId;
 use crate::model::problem::Code;

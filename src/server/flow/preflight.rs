@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Caller;
-use super::connect::{self, Ready};
+use super::client::{self, Ready};
 use super::refresh::{self, Usable};
 use crate::model::connection::{ConnectionStatus, TestResult};
 use crate::model::id::ProviderId;
@@ -28,7 +28,7 @@ use crate::server::store::{audit, connection};
 pub async fn test(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<TestResult> {
     caller.require(Permission::Connect)?;
     let started = Instant::now();
-    let ready = connect::ready(app, &caller.practice, id).await?;
+    let ready = client::ready(app, &caller.practice, id).await?;
     let usable = refresh::usable(app, caller, id).await?;
     let capabilities = read_capabilities(app, &ready, &usable).await?;
     let (patient, patient_problem) = match &usable.connection.patient {
@@ -145,7 +145,7 @@ pub async fn status(app: &App, caller: &Caller, id: &ProviderId, include_capabil
     let found = connection::find(app.db.pool(), &caller.practice, id).await?;
     let connected = found.as_ref().is_some_and(|found| found.status == ConnectionStatus::Connected);
     let capabilities = if include_capabilities && connected {
-        let ready = connect::ready(app, &caller.practice, id).await?;
+        let ready = client::ready(app, &caller.practice, id).await?;
         let usable = refresh::usable(app, caller, id).await?;
         Some(read_capabilities(app, &ready, &usable).await?)
     } else {

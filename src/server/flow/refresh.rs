@@ -8,7 +8,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Caller;
-use super::connect::{credential, ready, seal, token_binding, token_client, token_place};
+use super::client::{credential, ready, token_client};
+use super::sealed::{seal, token_binding, token_place};
 use crate::model::connection::ConnectionStatus;
 use crate::model::id::ProviderId;
 use crate::model::problem::Code;

@@ -1,0 +1,267 @@
+//! A browser's way through an EHR's authorize page and back, whoever started it.
+//!
+//! SMART App Launch 2.2, "Obtain authorization code" and "Obtain access token". Guards: an answer is
+//! taken once, within ten minutes, from the browser that started ([`begin`] sets a cookie that
+//! [`take`] wants back), and its code goes to the token endpoint that the flow started with.
+
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
+use url::Url;
+
+use super::client::{self, Ready};
+use super::{Actor, Caller};
+use crate::model::connection::AuthMethod;
+use crate::model::id::{PracticeId, ProviderId};
+use crate::model::problem::Code;
+use crate::model::scope::Scope;
+use crate::server::App;
+use crate::server::clock::hash_token;
+use crate::server::failure::{Failure, Outcome};
+use crate::server::provider::{AudMode, AuthorizeMethod};
+use crate::server::smart::authorize::{self, AuthorizationAnswer, AuthorizationRequest};
+use crate::server::smart::discovery::SmartConfiguration;
+use crate::server::smart::id_token::{Expected, Identity};
+use crate::server::smart::token::TokenAnswer;
+use crate::server::store::connection::Terms;
+use crate::server::store::flow::{self, FlowRow};
+use crate::server::store::{StoreError, audit};
+use crate::server::vault::Place;
+
+/// How long an answer is taken, in seconds.
+const LIFE: i64 = 600;
+/// From this length on, an address is sent as a form where the EHR offers it.
+const LONG_URL: usize = 1_800;
+
+/// A started authorization.
+pub struct Started {
+    /// Where the browser goes.
+    pub url: String,
+    /// Whether its query goes as a form instead (SMART `authorize-post`).
+    pub post: bool,
+    /// The `Set-Cookie` header that ties the answer to this browser.
+    pub cookie: String,
+}
+
+/// What is kept, sealed, between start and finish.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Secrets {
+    verifier: String,
+    nonce: Option<String>,
+    issuer: String,
+    fhir_base: String,
+    client_id: String,
+    auth_method: AuthMethod,
+    scopes: String,
+    token_endpoint: String,
+    revocation_endpoint: Option<String>,
+    /// The OpenID issuer and keys that discovery named.
+    openid_issuer: Option<String>,
+    jwks_uri: Option<String>,
+    iss_expected: bool,
+}
+
+/// What an answer was exchanged for.
+pub(super) struct Granted {
+    /// With whom, and on which terms.
+    pub terms: Terms,
+    /// The token endpoint's answer.
+    pub tokens: TokenAnswer,
+    /// Who signed in, where the EHR said so.
+    pub identity: Option<Identity>,
+}
+
+/// Sends the browser to the EHR.
+///
+/// # Errors
+/// `discovery_failed`, `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`.
+pub(super) async fn begin(app: &App, caller: &Caller, ready: &Ready, scopes: &[Scope]) -> Outcome<Started> {
+    let found = client::discover(app, ready).await?;
+    client::check_pkce(&found)?;
+    let auth_method = client::auth_method(app, ready, &found)?;
+    if auth_method == AuthMethod::PrivateKeyJwt {
+        client::check_approval(app, &caller.practice, ready, &found.token_endpoint).await?;
+    }
+    let openid = scopes.contains(&Scope::Flow("openid".into()));
+    let (state, cookie) = (app.ids.token(), app.ids.token());
+    let secrets = Secrets {
+        verifier: app.ids.token(),
+        nonce: openid.then(|| app.ids.token()),
+        issuer: ready.config.issuer.to_string(),
+        fhir_base: ready.fhir_base.clone(),
+        client_id: ready.config.client_id.clone(),
+        auth_method,
+        scopes: scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        token_endpoint: found.token_endpoint.clone(),
+        revocation_endpoint: found.revocation_endpoint.clone(),
+        openid_issuer: found.issuer.clone(),
+        jwks_uri: found.jwks_uri.clone(),
+        iss_expected: found.authorization_response_iss_parameter_supported,
+    };
+    let redirect_uri = app.config.redirect_url();
+    let request = AuthorizationRequest {
+        endpoint: &found.authorization_endpoint,
+        client_id: &secrets.client_id,
+        redirect_uri: &redirect_uri,
+        scopes,
+        state: &state,
+        nonce: secrets.nonce.as_deref(),
+        audience: match ready.plugin.quirks().aud_mode {
+            AudMode::FhirBase => Some(("aud", &secrets.fhir_base)),
+            AudMode::Omit => None,
+        },
+        launch: None,
+        verifier: &secrets.verifier,
+    };
+    let url = request.url().map_err(|_| Failure::explained(Code::DiscoveryFailed, "authorization endpoint"))?;
+    let post = by_post(ready, &found, &url);
+    keep(app, caller, &ProviderId::new(ready.plugin.id()), &state, &cookie, &secrets).await?;
+    Ok(Started { url: url.into(), post, cookie: flow_cookie(&state, &cookie) })
+}
+
+/// Keeps a flow, and writes the audit line of its start.
+async fn keep(
+    app: &App,
+    caller: &Caller,
+    id: &ProviderId,
+    state: &str,
+    cookie: &str,
+    secrets: &Secrets,
+) -> Outcome<()> {
+    let state_hash = hash_token(state);
+    let plain = serde_json::to_string(secrets).map_err(|_| Failure::Corrupt("flow"))?;
+    let sealed = app.vault.seal(flow_place(&caller.practice, &state_hash), &plain.into())?;
+    let now = app.clock.now();
+    let row = FlowRow {
+        practice: caller.practice.clone(),
+        provider: id.clone(),
+        member: match &caller.actor {
+            Actor::Member { id, .. } => Some(id.clone()),
+            Actor::Token { .. } | Actor::Operator => None,
+        },
+        cookie_hash: hash_token(cookie),
+        sealed,
+        created_at: now,
+        expires_at: now.plus_seconds(LIFE),
+        used: false,
+        state_hash,
+    };
+    let mut tx = app.db.begin_write().await?;
+    flow::add(&mut tx, &row).await?;
+    audit::add(&mut *tx, &caller.event(app, "connection.started", id.as_str(), "ok")).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(())
+}
+
+/// Takes the flow that an answer belongs to. `cookie` is what the browser sent back under
+/// [`cookie_name`].
+///
+/// # Errors
+/// `state_mismatch`, `cookie_blocked`, `state_expired`.
+pub(super) async fn take(app: &App, answer: &AuthorizationAnswer, cookie: Option<&str>) -> Outcome<FlowRow> {
+    let state = answer.state.as_deref().ok_or(Code::StateMismatch)?;
+    let row = flow::find(&app.db, &hash_token(state)).await?.ok_or(Code::StateMismatch)?;
+    // Before anything is used up: another browser must not be able to end somebody's connect.
+    let cookie = cookie.ok_or(Code::CookieBlocked)?;
+    if !bool::from(hash_token(cookie).as_bytes().ct_eq(row.cookie_hash.as_bytes())) {
+        return Err(Code::StateMismatch.into());
+    }
+    let now = app.clock.now();
+    if row.used || row.expires_at < now || !flow::take(&app.db, &row.state_hash, now).await? {
+        return Err(Code::StateExpired.into());
+    }
+    Ok(row)
+}
+
+/// Exchanges an answer's code, and validates who signed in.
+///
+/// # Errors
+/// What the EHR answered, `conflict` when the settings changed meanwhile, and everything of the token
+/// exchange and the identity token.
+pub(super) async fn redeem(app: &App, answer: &AuthorizationAnswer, row: &FlowRow) -> Outcome<Granted> {
+    let opened = app.vault.open(flow_place(&row.practice, &row.state_hash), &row.sealed)?;
+    let secrets: Secrets =
+        serde_json::from_str(opened.expose_secret()).map_err(|_| Failure::Corrupt("oauth_flows.sealed"))?;
+    check_answer_issuer(answer, &secrets)?;
+    if let Some(error) = &answer.error {
+        let code = authorize::meaning(error, answer.error_description.as_deref().unwrap_or_default());
+        return Err(code.into());
+    }
+    let code = answer.code.as_deref().ok_or(Code::StateMismatch)?;
+    let ready = client::ready(app, &row.practice, &row.provider).await?;
+    let same = ready.config.issuer.to_string() == secrets.issuer
+        && ready.fhir_base == secrets.fhir_base
+        && ready.config.client_id == secrets.client_id;
+    if !same {
+        return Err(Code::Conflict.into());
+    }
+    let terms = secrets.terms();
+    let credential = client::credential(app, &ready, &terms)?;
+    let tokens = client::token_client(app, &ready, &terms, &credential)
+        .exchange(code, &app.config.redirect_url(), &secrets.verifier)
+        .await
+        .map_err(|error| Failure::explained(error.code(), error.to_string()))?;
+    let identity = identity(app, &tokens, &secrets).await?;
+    Ok(Granted { terms, tokens, identity })
+}
+
+impl Secrets {
+    fn terms(&self) -> Terms {
+        Terms {
+            issuer: self.issuer.clone(),
+            fhir_base: self.fhir_base.clone(),
+            token_endpoint: self.token_endpoint.clone(),
+            revocation_endpoint: self.revocation_endpoint.clone(),
+            client_id: self.client_id.clone(),
+            auth_method: self.auth_method,
+            scopes_requested: self.scopes.clone(),
+        }
+    }
+}
+
+async fn identity(app: &App, tokens: &TokenAnswer, secrets: &Secrets) -> Outcome<Option<Identity>> {
+    let Some(id_token) = &tokens.id_token else { return Ok(None) };
+    let expected = Expected {
+        issuer: secrets.openid_issuer.as_deref(),
+        jwks_uri: secrets.jwks_uri.as_deref(),
+        own_urls: [&secrets.fhir_base, &secrets.token_endpoint],
+        client_id: &secrets.client_id,
+        nonce: secrets.nonce.as_deref(),
+    };
+    let validated = app.key_sets.validate(&app.http, id_token, &expected, app.clock.now()).await;
+    validated.map(Some).map_err(|error| Failure::explained(error.code(), error.to_string()))
+}
+
+/// RFC 9207: an answer that names another issuer, or none where the EHR promised one, is a mix-up.
+fn check_answer_issuer(answer: &AuthorizationAnswer, secrets: &Secrets) -> Outcome<()> {
+    let fits = match (&answer.iss, &secrets.openid_issuer) {
+        (Some(iss), Some(expected)) => iss == expected,
+        (Some(_), None) => true,
+        (None, _) => !secrets.iss_expected,
+    };
+    if fits { Ok(()) } else { Err(Code::StateMismatch.into()) }
+}
+
+fn by_post(ready: &Ready, found: &SmartConfiguration, url: &Url) -> bool {
+    let offered = found.capabilities.iter().any(|capability| capability == "authorize-post");
+    match (ready.config.value("authorizeMethod"), ready.plugin.quirks().authorize_method) {
+        (Some("post"), _) | (None | Some("auto"), AuthorizeMethod::Post) => true,
+        (None | Some("auto"), AuthorizeMethod::Auto) => offered && url.as_str().len() > LONG_URL,
+        _ => false,
+    }
+}
+
+/// The cookie of a flow: one per state, so that tabs do not mix.
+pub fn cookie_name(state: &str) -> String {
+    let hash = hash_token(state);
+    format!("__Host-flow-{}", hash.get(..16).unwrap_or_default())
+}
+
+/// Lax: the EHR's answer is a top-level GET from another site.
+fn flow_cookie(state: &str, value: &str) -> String {
+    format!("{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={LIFE}", cookie_name(state))
+}
+
+fn flow_place<'a>(practice: &'a PracticeId, state_hash: &'a str) -> Place<'a> {
+    Place { practice: practice.as_str(), table: "oauth_flows", row: state_hash, column: "sealed", bound_to: "" }
+}

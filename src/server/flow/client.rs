@@ -1,0 +1,185 @@
+//! A practice's client at its EHR: the registration it configured, and what proves it.
+//!
+//! Guards: the installation's key signs only for an (issuer, token endpoint, client id) that the
+//! operator approved for that practice; an assertion's audience is the token endpoint, never a
+//! practice's setting.
+
+use secrecy::SecretString;
+
+use super::Caller;
+use super::settings::{self, binding, secret_place};
+use crate::model::connection::AuthMethod;
+use crate::model::field::Rule;
+use crate::model::id::{PracticeId, ProviderId};
+use crate::model::problem::Code;
+use crate::model::provider::WriteFlags;
+use crate::server::App;
+use crate::server::failure::{Failure, Outcome};
+use crate::server::provider::{self, BasicEncoding, PracticeConfig, Provider};
+use crate::server::smart::client_auth::{self, Credential, Offer, Preference};
+use crate::server::smart::discovery::{DiscoveryError, SmartConfiguration};
+use crate::server::smart::token::TokenClient;
+use crate::server::store::connection::Terms;
+use crate::server::store::signing::{self, Use};
+use crate::server::store::{StoreError, audit, secret};
+
+/// A practice's provider, ready to be connected.
+pub(super) struct Ready {
+    pub plugin: &'static dyn Provider,
+    pub config: PracticeConfig,
+    pub fhir_base: String,
+    pub secret: Option<SecretString>,
+    pub flags: WriteFlags,
+    pub enabled: bool,
+}
+
+impl Ready {
+    /// Headers that the vendor wants on discovery and FHIR calls.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let header = self.plugin.quirks().client_id_header;
+        header.map(|name| (name, self.config.client_id.clone())).into_iter().collect()
+    }
+}
+
+/// A provider that is filled and switched on.
+pub(super) async fn ready(app: &App, practice: &PracticeId, id: &ProviderId) -> Outcome<Ready> {
+    let ready = configured(app, practice, id).await?;
+    if ready.enabled { Ok(ready) } else { Err(Failure::field("enabledProviders", Rule::Required)) }
+}
+
+/// The configuration, secret and switches of a provider that is filled, whether it is on or not.
+pub(super) async fn configured(app: &App, practice: &PracticeId, id: &ProviderId) -> Outcome<Ready> {
+    let plugin = provider::by_id(id).ok_or(Code::NotFound)?;
+    let (loaded, _) = settings::load(app, practice).await?;
+    let saved = loaded.provider_configs.get(id);
+    let config = saved
+        .and_then(|saved| PracticeConfig::of(plugin, saved))
+        .ok_or_else(|| Failure::field(&format!("{id}.issuer"), Rule::Required))?;
+    if !app.config.allowlist.allows(&config.issuer) {
+        return Err(Code::InvalidIssuer.into());
+    }
+    let sealed = secret::load(app.db.pool(), practice, id, "clientSecret").await?;
+    let bound_to = binding(plugin, &config);
+    let place = secret_place(practice, id.as_str(), "clientSecret", &bound_to);
+    let secret = sealed.map(|sealed| app.vault.open(place, &sealed)).transpose()?;
+    let fhir_base = plugin.fhir_base_url(&config).to_string();
+    let flags = settings::view::write_flags(loaded.flags());
+    Ok(Ready { plugin, config, fhir_base, secret, flags, enabled: loaded.is_enabled(id) })
+}
+
+/// Reads where the EHR's endpoints are.
+pub(super) async fn discover(app: &App, ready: &Ready) -> Outcome<std::sync::Arc<SmartConfiguration>> {
+    app.discovery.read(&app.http, &ready.fhir_base, &ready.headers()).await.map_err(|error| {
+        let code = match error {
+            DiscoveryError::Net(_) => Code::EhrUnavailable,
+            DiscoveryError::NoEndpoints { .. } | DiscoveryError::BadEndpoint(_) => Code::DiscoveryFailed,
+        };
+        Failure::explained(code, error.to_string())
+    })
+}
+
+/// PKCE is sent always; an EHR that lists its methods without S256 is refused.
+pub(super) fn check_pkce(found: &SmartConfiguration) -> Outcome<()> {
+    match &found.code_challenge_methods_supported {
+        Some(methods) if !methods.iter().any(|method| method == "S256") => Err(Code::PkceRequired.into()),
+        _ => Ok(()),
+    }
+}
+
+/// How to prove ourselves, of what the EHR takes and the practice has.
+pub(super) fn auth_method(app: &App, ready: &Ready, found: &SmartConfiguration) -> Outcome<AuthMethod> {
+    let preference = match ready.config.value("clientAuth") {
+        Some("public") => Preference::Public,
+        Some("secret") => Preference::Secret,
+        Some("key") => Preference::Key,
+        _ => Preference::Auto,
+    };
+    let offer = Offer {
+        preference,
+        has_secret: ready.secret.is_some(),
+        has_key: app.signing_key.is_some(),
+        offered: found.token_endpoint_auth_methods_supported.as_deref(),
+        vendor_takes_key: ready.plugin.quirks().takes_key,
+    };
+    let rule = || Failure::field(&format!("{}.clientSecret", ready.plugin.id()), Rule::KeyOrSecret);
+    client_auth::choose(offer).ok_or_else(rule)
+}
+
+/// The installation's key signs only where the operator approved it; by itself while there is one practice.
+pub(super) async fn check_approval(
+    app: &App,
+    practice: &PracticeId,
+    ready: &Ready,
+    token_endpoint: &str,
+) -> Outcome<()> {
+    let wanted = key_use(ready, token_endpoint);
+    if signing::is_approved(app.db.pool(), practice, &wanted).await? {
+        return Ok(());
+    }
+    if signing::practices(app.db.pool()).await? > 1 {
+        return Err(Code::KeyNotApproved.into());
+    }
+    let mut tx = app.db.begin_write().await?;
+    signing::approve(&mut tx, practice, &wanted, app.clock.now()).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(())
+}
+
+fn key_use(ready: &Ready, token_endpoint: &str) -> Use {
+    Use {
+        issuer: ready.config.issuer.to_string(),
+        token_endpoint: token_endpoint.into(),
+        client_id: ready.config.client_id.clone(),
+    }
+}
+
+/// The operator's approval: the installation's key may sign for this practice's provider as it is
+/// configured now. Answers the approved use.
+///
+/// # Errors
+/// `not_found`, `invalid_input`, `discovery_failed`, `ehr_unavailable`.
+pub async fn approve_key(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<Use> {
+    let ready = ready(app, &caller.practice, id).await?;
+    let found = discover(app, &ready).await?;
+    let wanted = key_use(&ready, &found.token_endpoint);
+    let mut tx = app.db.begin_write().await?;
+    signing::approve(&mut tx, &caller.practice, &wanted, app.clock.now()).await?;
+    audit::add(&mut *tx, &caller.event(app, "key.approved", id.as_str(), "ok")).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(wanted)
+}
+
+/// What proves us at the token endpoint. An assertion's audience is the token endpoint, never a
+/// practice's setting.
+pub(super) fn credential(app: &App, ready: &Ready, terms: &Terms) -> Outcome<Credential> {
+    let no_secret = || Failure::from(Code::ClientAuthFailed);
+    Ok(match terms.auth_method {
+        AuthMethod::None => Credential::None,
+        AuthMethod::ClientSecretBasic => Credential::Basic {
+            secret: ready.secret.clone().ok_or_else(no_secret)?,
+            encoded: ready.plugin.quirks().basic_encoding == BasicEncoding::UrlEncoded,
+        },
+        AuthMethod::ClientSecretPost => Credential::Post(ready.secret.clone().ok_or_else(no_secret)?),
+        AuthMethod::PrivateKeyJwt => {
+            let key = app.signing_key.as_ref().ok_or_else(no_secret)?;
+            let jwt = key.assertion(&terms.client_id, &terms.token_endpoint, &app.ids.mint(), app.clock.now());
+            Credential::Assertion(jwt.map_err(|_| Failure::explained(Code::Internal, "the key cannot sign"))?)
+        }
+    })
+}
+
+/// A client of a connection's token endpoint.
+pub(super) fn token_client<'a>(
+    app: &'a App,
+    ready: &Ready,
+    terms: &'a Terms,
+    credential: &'a Credential,
+) -> TokenClient<'a> {
+    TokenClient {
+        http: &app.http,
+        endpoint: &terms.token_endpoint,
+        client_id: &terms.client_id,
+        credential,
+        client_id_in_body: ready.plugin.quirks().client_id_in_body,
+    }
+}
