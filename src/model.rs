@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod address;
+pub mod body;
 pub mod connection;
 pub mod draft;
 pub mod field;

@@ -5,6 +5,7 @@ use leptos::server_fn::codec::GetUrl;
 
 use crate::api::json::Json;
 use crate::model::account::{Account, Me, SignInStep, TotpSetup};
+use crate::model::body::Body;
 use crate::model::id::SessionId;
 use crate::model::problem::Problem;
 
@@ -96,9 +97,9 @@ pub async fn reset_password(token: String, password: String) -> Result<SignInSte
 /// # Errors
 /// `unauthenticated`.
 #[server(name = ReadMe, endpoint = "me", input = GetUrl, output = Json)]
-pub async fn me() -> Result<Me, Problem> {
+pub async fn me() -> Result<Body<Me>, Problem> {
     use crate::server::{flow::account, request};
-    request::answer(account::me(&request::app(), &request::caller()?).await)
+    request::read(account::me(&request::app(), &request::caller()?).await)
 }
 
 /// The account page: the member and the signed-in browsers.
@@ -106,9 +107,9 @@ pub async fn me() -> Result<Me, Problem> {
 /// # Errors
 /// `unauthenticated`.
 #[server(name = ReadAccount, endpoint = "account", input = GetUrl, output = Json)]
-pub async fn account() -> Result<Account, Problem> {
+pub async fn account() -> Result<Body<Account>, Problem> {
     use crate::server::{flow::account, request};
-    request::answer(account::overview(&request::app(), &request::caller()?).await)
+    request::read(account::overview(&request::app(), &request::caller()?).await)
 }
 
 /// Signs another browser of the same member out.
@@ -149,10 +150,10 @@ pub async fn change_password(current: String, password: String) -> Result<(), Pr
 ///
 /// # Errors
 /// `conflict` when a second factor is already set up.
-#[server(name = BeginTotp, endpoint = "totp_setup")]
-pub async fn totp_setup() -> Result<TotpSetup, Problem> {
+#[server(name = BeginTotp, endpoint = "totp_setup", output = Json)]
+pub async fn totp_setup() -> Result<Body<TotpSetup>, Problem> {
     use crate::server::{flow::account, request};
-    request::answer(account::totp_setup(&request::app(), &request::caller()?).await)
+    request::read(account::totp_setup(&request::app(), &request::caller()?).await)
 }
 
 /// Switches the second factor on, with a first code that proves it works.

@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
 use crate::api::json::Json;
+use crate::model::body::Body;
 use crate::model::draft::Draft;
 use crate::model::problem::Problem;
 
@@ -13,7 +14,7 @@ use crate::model::problem::Problem;
 /// # Errors
 /// `internal` only.
 #[server(name = TakeDraft, endpoint = "draft", input = GetUrl, output = Json)]
-pub async fn draft(#[server(default)] id: String) -> Result<Option<Draft>, Problem> {
+pub async fn draft(#[server(default)] id: String) -> Result<Body<Option<Draft>>, Problem> {
     use crate::server::{flow::draft, request};
-    request::answer(draft::take(&request::app(), request::caller().ok().as_ref(), &id).await)
+    request::read(draft::take(&request::app(), request::caller().ok().as_ref(), &id).await)
 }

@@ -6,6 +6,7 @@ use leptos::prelude::*;
 use leptos::server_fn::codec::GetUrl;
 
 use crate::api::json::Json;
+use crate::model::body::Body;
 use crate::model::connection::{Revocation, TestResult};
 use crate::model::id::ProviderId;
 use crate::model::problem::Problem;
@@ -16,9 +17,9 @@ use crate::model::provider::{ProviderList, ProviderPage};
 /// # Errors
 /// `forbidden`.
 #[server(name = ReadProviderList, endpoint = "provider_list", input = GetUrl, output = Json)]
-pub async fn provider_list() -> Result<ProviderList, Problem> {
+pub async fn provider_list() -> Result<Body<ProviderList>, Problem> {
     use crate::server::{flow::settings, request};
-    request::answer(settings::list(&request::app(), &request::caller()?).await)
+    request::read(settings::list(&request::app(), &request::caller()?).await)
 }
 
 /// The page of one provider.
@@ -26,9 +27,9 @@ pub async fn provider_list() -> Result<ProviderList, Problem> {
 /// # Errors
 /// `not_found`, `forbidden`.
 #[server(name = ReadProviderPage, endpoint = "provider_page", input = GetUrl, output = Json)]
-pub async fn provider_page(provider: ProviderId) -> Result<ProviderPage, Problem> {
+pub async fn provider_page(provider: ProviderId) -> Result<Body<ProviderPage>, Problem> {
     use crate::server::{flow::settings, request};
-    request::answer(settings::page(&request::app(), &request::caller()?, &provider).await)
+    request::read(settings::page(&request::app(), &request::caller()?, &provider).await)
 }
 
 /// Switches a provider on or off for the practice.

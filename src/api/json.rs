@@ -1,20 +1,20 @@
-//! The JSON of server functions, read as text.
+//! The JSON of server functions: a [`Body`] passes through as it is.
 //!
-//! The frameworks' own codec reads bytes, while resources in a page are read as text: the wasm would
-//! carry two instances of the JSON reader for every type (the first load has a budget, see
-//! docs/decisions.md 16). May import nothing of ours. Guards: the same wire format as the
-//! frameworks' codec.
+//! May import `model`. Guards: the wire format of the frameworks' own codec.
 
+use std::convert::Infallible;
+use std::string::FromUtf8Error;
+
+use crate::model::body::Body;
+use crate::model::problem::Problem;
 use leptos::server_fn::Bytes;
 use leptos::server_fn::codec::Post;
 use leptos::server_fn::{ContentType, Decodes, Encodes, Format, FormatType};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 /// The output codec of the functions that the browser half calls by itself.
 pub type Json = Post<JsonText>;
 
-/// JSON that is decoded from a `str`.
+/// JSON that is read as text.
 pub struct JsonText;
 
 impl ContentType for JsonText {
@@ -25,18 +25,34 @@ impl FormatType for JsonText {
     const FORMAT_TYPE: Format = Format::Text;
 }
 
-impl<T: Serialize> Encodes<T> for JsonText {
+impl<T> Encodes<Body<T>> for JsonText {
+    type Error = Infallible;
+
+    fn encode(output: &Body<T>) -> Result<Bytes, Self::Error> {
+        Ok(Bytes::copy_from_slice(output.as_text().as_bytes()))
+    }
+}
+
+impl<T> Decodes<Body<T>> for JsonText {
+    type Error = FromUtf8Error;
+
+    fn decode(bytes: Bytes) -> Result<Body<T>, Self::Error> {
+        String::from_utf8(bytes.into()).map(Body::new)
+    }
+}
+
+impl Encodes<Problem> for JsonText {
     type Error = serde_json::Error;
 
-    fn encode(output: &T) -> Result<Bytes, Self::Error> {
+    fn encode(output: &Problem) -> Result<Bytes, Self::Error> {
         serde_json::to_vec(output).map(Bytes::from)
     }
 }
 
-impl<T: DeserializeOwned> Decodes<T> for JsonText {
+impl Decodes<Problem> for JsonText {
     type Error = serde_json::Error;
 
-    fn decode(bytes: Bytes) -> Result<T, Self::Error> {
+    fn decode(bytes: Bytes) -> Result<Problem, Self::Error> {
         let text = std::str::from_utf8(&bytes).map_err(serde::de::Error::custom)?;
         serde_json::from_str(text)
     }

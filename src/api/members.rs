@@ -5,6 +5,7 @@ use leptos::server_fn::codec::GetUrl;
 
 use crate::api::json::Json;
 use crate::model::account::Members;
+use crate::model::body::Body;
 use crate::model::id::MemberId;
 use crate::model::problem::Problem;
 
@@ -13,9 +14,9 @@ use crate::model::problem::Problem;
 /// # Errors
 /// `forbidden`.
 #[server(name = ReadMembers, endpoint = "members", input = GetUrl, output = Json)]
-pub async fn members() -> Result<Members, Problem> {
+pub async fn members() -> Result<Body<Members>, Problem> {
     use crate::server::{flow::members, request};
-    request::answer(members::list(&request::app(), &request::caller()?).await)
+    request::read(members::list(&request::app(), &request::caller()?).await)
 }
 
 /// Invites a person; answers the link to hand over, once. `role` is a role's name.

@@ -163,22 +163,23 @@ pub fn check_password(password: &str, email: &str) -> Result<(), Rule> {
     if length > PASSWORD_MAX {
         return Err(Rule::TooLong);
     }
-    let lower = password.to_lowercase();
+    let lower = password.to_ascii_lowercase();
     let mut letters = lower.chars();
     let one_letter = letters.next().is_some_and(|first| letters.all(|letter| letter == first));
     let obvious = ["passwordpassword", "password1234", "123456789012", "1234567890123", "qwertyuiopas", "qwerty123456"];
-    if one_letter || obvious.contains(&lower.as_str()) || lower == email.trim().to_lowercase() {
+    if one_letter || obvious.contains(&lower.as_str()) || lower == email.trim().to_ascii_lowercase() {
         return Err(Rule::PasswordGuessable);
     }
     Ok(())
 }
 
-/// Normalises an e-mail address: trimmed, lower case. Only its shape is checked; a sent link proves the rest.
+/// Normalises an e-mail address: trimmed, ASCII letters in lower case (other letters change case by
+/// language, which would let two addresses meet). Only its shape is checked; a sent link proves the rest.
 ///
 /// # Errors
 /// [`Rule::Required`], [`Rule::TooLong`] or [`Rule::NotAnEmail`].
 pub fn check_email(text: &str) -> Result<String, Rule> {
-    let email = text.trim().to_lowercase();
+    let email = text.trim().to_ascii_lowercase();
     if email.is_empty() {
         return Err(Rule::Required);
     }

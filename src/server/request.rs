@@ -22,13 +22,14 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use crate::model::account::SignInStep;
+use crate::model::body::Body;
 use crate::model::connection::Revocation;
 use crate::model::draft::Draft;
 use crate::model::id::ProviderId;
 use crate::model::problem::{Code, Problem};
 
 use super::App;
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::flow::authorization::Started;
 use super::flow::sign_in::{Origin, SignedIn};
 use super::flow::{Caller, draft};
@@ -98,6 +99,14 @@ pub fn answer<T>(result: Outcome<T>) -> Result<T, Problem> {
     let result = result.map_err(|failure| failure.into_problem(&meta().request_id));
     set_status(result.as_ref().err().map(|problem| problem.code));
     result
+}
+
+/// Answers what a flow read, as JSON.
+///
+/// # Errors
+/// What the flow refused.
+pub fn read<T: Serialize>(result: Outcome<T>) -> Result<Body<T>, Problem> {
+    answer(result.and_then(|value| Body::of(&value).map_err(|_| Failure::Corrupt("answer"))))
 }
 
 /// Answers a change without a form: a post without JavaScript goes on to `redirect_to`, or to the

@@ -16,7 +16,7 @@ use crate::ui::part::badge::{Tone, badge};
 use crate::ui::part::confirm::Confirm;
 use crate::ui::part::field::Field;
 use crate::ui::part::icon::icon;
-use crate::ui::part::loading::{use_draft, with_data};
+use crate::ui::part::loading::{Loaded, load_once, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
 use crate::ui::part::panel::{PageHeader, Panel, fact};
 use crate::ui::part::post_form::PostForm;
@@ -31,7 +31,7 @@ const TOTP_DISABLE: &str = "totp_disable";
 
 #[derive(Clone, Copy)]
 struct State {
-    data: Resource<Result<Account, Problem>>,
+    data: Loaded<Account>,
     messages: Messages,
 }
 
@@ -50,7 +50,7 @@ impl State {
 
 /// The page.
 pub fn account() -> AnyView {
-    let data = Resource::new_blocking(|| (), |()| api::account::account());
+    let data = load_once(api::account::account);
     let state = State { data, messages: Messages::from_query() };
     let body = with_data(data, use_draft(), move |account, draft| body(&account, draft, state));
     view! { <Title text="Your account"/> {body} }.into_any()

@@ -10,7 +10,7 @@ use crate::model::time::Timestamp;
 use crate::ui::part::badge::{Tone, badge};
 use crate::ui::part::empty::Empty;
 use crate::ui::part::icon::icon;
-use crate::ui::part::loading::{use_draft, with_data};
+use crate::ui::part::loading::{load, use_draft, with_data};
 use crate::ui::part::panel::PageHeader;
 use crate::ui::part::time::ago;
 use crate::ui::text;
@@ -19,7 +19,7 @@ use crate::ui::text;
 pub fn audit() -> AnyView {
     let query = use_query_map();
     let before = move || query.with(|query| query.get("before").unwrap_or_default());
-    let data = Resource::new_blocking(before, api::audit::audit_log);
+    let data = load(before, api::audit::audit_log);
     let body = with_data(data, use_draft(), move |page, _| body(&page, before()));
     view! { <Title text="Audit trail"/> {body} }.into_any()
 }

@@ -10,7 +10,7 @@ use crate::ui::browser::Answer;
 use crate::ui::part::badge::{Tone, badge, status_badge};
 use crate::ui::part::empty::Empty;
 use crate::ui::part::icon::icon;
-use crate::ui::part::loading::{use_draft, with_data};
+use crate::ui::part::loading::{load_once, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
 use crate::ui::part::panel::PageHeader;
 use crate::ui::part::provider_switch::provider_switch;
@@ -20,7 +20,7 @@ use crate::ui::text::Notice;
 pub fn integrations() -> AnyView {
     let messages = Messages::from_query();
     let wanted = RwSignal::new(query_word("q"));
-    let list = Resource::new_blocking(|| (), |()| api::integrations::provider_list());
+    let list = load_once(api::integrations::provider_list);
     let switched = Callback::new(move |answer: Answer| match answer {
         Ok(_) => {
             messages.notice(Notice::Saved);
@@ -28,7 +28,7 @@ pub fn integrations() -> AnyView {
         }
         Err(problem) => messages.refuse(problem),
     });
-    let body = with_data(list, use_draft(), move |list, draft| {
+    let body = with_data(list, use_draft(), move |list: ProviderList, draft| {
         messages.seed(draft.as_ref());
         body(list, wanted, messages, switched)
     });
@@ -38,7 +38,7 @@ pub fn integrations() -> AnyView {
 fn body(list: ProviderList, wanted: RwSignal<String>, messages: Messages, switched: Callback<Answer>) -> AnyView {
     let may_write = list.may_write;
     let cards = move || {
-        let words = wanted.get().to_lowercase();
+        let words = wanted.get().to_ascii_lowercase();
         let found: Vec<_> = list
             .providers
             .iter()
@@ -96,7 +96,7 @@ fn body(list: ProviderList, wanted: RwSignal<String>, messages: Messages, switch
 
 /// Whether every word is part of the card's text.
 fn matches(card: &ProviderCard, words: &str) -> bool {
-    let text = format!("{} {} {}", card.name, card.summary, card.id).to_lowercase();
+    let text = format!("{} {} {}", card.name, card.summary, card.id).to_ascii_lowercase();
     words.split_whitespace().all(|word| text.contains(word))
 }
 

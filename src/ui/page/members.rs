@@ -9,7 +9,6 @@ use crate::api;
 use crate::api::members::{InviteMember, RemoveMember, RevokeInvite, SetMemberRole};
 use crate::model::account::{InviteView, MemberView, Members};
 use crate::model::draft::Draft;
-use crate::model::problem::Problem;
 use crate::model::role::{Permission, Role};
 use crate::model::time::Timestamp;
 use crate::ui::browser::{self, Answer};
@@ -18,7 +17,7 @@ use crate::ui::part::confirm::Confirm;
 use crate::ui::part::copy::copy_value;
 use crate::ui::part::field::{Choices, Field};
 use crate::ui::part::icon::icon;
-use crate::ui::part::loading::{use_draft, with_data};
+use crate::ui::part::loading::{Loaded, load_once, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
 use crate::ui::part::panel::{PageHeader, Panel};
 use crate::ui::part::post_form::PostForm;
@@ -30,7 +29,7 @@ const INVITE_FORM: &str = "invite-form";
 
 #[derive(Clone, Copy)]
 struct State {
-    data: Resource<Result<Members, Problem>>,
+    data: Loaded<Members>,
     messages: Messages,
     /// The link of the invitation that was just made.
     link: RwSignal<Option<String>>,
@@ -50,7 +49,7 @@ impl State {
 
 /// The page.
 pub fn members() -> AnyView {
-    let data = Resource::new_blocking(|| (), |()| api::members::members());
+    let data = load_once(api::members::members);
     let state = State { data, messages: Messages::from_query(), link: RwSignal::new(None) };
     let body = with_data(data, use_draft(), move |members, draft| body(&members, draft.as_ref(), state));
     view! { <Title text="Members"/> {body} }.into_any()

@@ -12,14 +12,14 @@ use crate::ui::part::badge::status_badge;
 use crate::ui::part::empty::Empty;
 use crate::ui::part::frame::CurrentMember;
 use crate::ui::part::icon::icon;
-use crate::ui::part::loading::{use_draft, with_data};
+use crate::ui::part::loading::{load_once, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
 use crate::ui::part::panel::{PageHeader, Panel};
 
 /// The page.
 pub fn overview() -> AnyView {
     let messages = Messages::from_query();
-    let list = Resource::new_blocking(|| (), |()| api::integrations::provider_list());
+    let list = load_once(api::integrations::provider_list);
     let body = with_data(list, use_draft(), move |list, draft| body(&list, draft.as_ref(), messages));
     view! { <Title text="Overview"/> {body} }.into_any()
 }

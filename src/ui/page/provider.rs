@@ -14,13 +14,12 @@ use leptos_router::hooks::use_params_map;
 use crate::api;
 use crate::model::draft::Draft;
 use crate::model::id::ProviderId;
-use crate::model::problem::Problem;
 use crate::model::provider::{ProviderPage, ProviderWarning};
 use crate::ui::browser::Answer;
 use crate::ui::part::badge::status_badge;
 use crate::ui::part::frame::Unsaved;
 use crate::ui::part::icon::icon;
-use crate::ui::part::loading::{use_draft, with_data};
+use crate::ui::part::loading::{Loaded, load, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
 use crate::ui::part::panel::PageHeader;
 use crate::ui::part::provider_switch::provider_switch;
@@ -29,7 +28,7 @@ use crate::ui::text::Notice;
 /// What lives as long as the page does, while its data comes anew after every change.
 #[derive(Clone, Copy)]
 struct State {
-    data: Resource<Result<ProviderPage, Problem>>,
+    data: Loaded<ProviderPage>,
     messages: Messages,
     unsaved: Unsaved,
     /// Whether an address or tenant in the form differs from the saved one.
@@ -59,7 +58,7 @@ impl State {
 pub fn provider() -> AnyView {
     let params = use_params_map();
     let id = move || params.with(|params| params.get("provider").unwrap_or_default());
-    let data = Resource::new_blocking(id, |id| api::integrations::provider_page(ProviderId::new(id)));
+    let data = load(id, |id| api::integrations::provider_page(ProviderId::new(id)));
     let state = State {
         data,
         messages: Messages::from_query(),

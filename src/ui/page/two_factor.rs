@@ -7,13 +7,14 @@ use leptos_meta::Title;
 use crate::api;
 use crate::api::account::TotpConfirm;
 use crate::model::account::TotpSetup;
+use crate::model::body::Body;
 use crate::model::problem::{Code, Problem};
 use crate::ui::browser::Answer;
 use crate::ui::part::copy::copy_value;
 use crate::ui::part::empty::Empty;
 use crate::ui::part::field::Field;
 use crate::ui::part::icon::icon;
-use crate::ui::part::loading::{use_draft, with_data};
+use crate::ui::part::loading::{load_once, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
 use crate::ui::part::panel::PageHeader;
 use crate::ui::part::post_form::PostForm;
@@ -26,7 +27,7 @@ type Waiting = Option<TotpSetup>;
 pub fn two_factor() -> AnyView {
     let messages = Messages::from_query();
     let codes = RwSignal::new(None::<Vec<String>>);
-    let waiting = Resource::new_blocking(|| (), |()| waiting());
+    let waiting = load_once(waiting);
     let body = with_data(waiting, use_draft(), move |waiting: Waiting, draft| {
         messages.seed(draft.as_ref());
         let body = move || match (codes.get(), &waiting) {
@@ -48,10 +49,10 @@ pub fn two_factor() -> AnyView {
     view! { <Title text="Two-factor sign-in"/> {body} }.into_any()
 }
 
-async fn waiting() -> Result<Waiting, Problem> {
+async fn waiting() -> Result<Body<Waiting>, Problem> {
     match api::account::totp_setup().await {
-        Ok(setup) => Ok(Some(setup)),
-        Err(problem) if problem.code == Code::Conflict => Ok(None),
+        Ok(setup) => Ok(setup.into_option()),
+        Err(problem) if problem.code == Code::Conflict => Ok(Body::none()),
         Err(problem) => Err(problem),
     }
 }

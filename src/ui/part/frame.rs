@@ -12,15 +12,15 @@ use leptos_router::components::Outlet;
 use leptos_router::hooks::use_location;
 
 use super::icon::icon;
+use super::loading::{Loaded, load_once};
 use super::nav::{anonymous_navigation, brand, navigation, skip_link};
 use crate::api;
 use crate::model::account::Me;
-use crate::model::problem::Problem;
 use crate::ui::browser;
 
 /// Who is signed in, for every page.
 #[derive(Clone, Copy)]
-pub struct CurrentMember(pub Resource<Result<Me, Problem>>);
+pub struct CurrentMember(pub Loaded<Me>);
 
 /// Whether a form of the page has changes that are not saved.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ impl Unsaved {
 /// The layout around signed-in pages.
 #[component]
 pub fn Frame() -> impl IntoView {
-    let me = Resource::new_blocking(|| (), |()| api::account::me());
+    let me = load_once(api::account::me);
     let unsaved = Unsaved(RwSignal::new(false));
     provide_context(CurrentMember(me));
     provide_context(unsaved);
@@ -65,7 +65,7 @@ pub fn Frame() -> impl IntoView {
     .into_any()
 }
 
-fn member_navigation(me: Resource<Result<Me, Problem>>, prefix: &'static str) -> AnyView {
+fn member_navigation(me: Loaded<Me>, prefix: &'static str) -> AnyView {
     let body: Arc<dyn Fn() -> Option<AnyView> + Send + Sync> = Arc::new(move || {
         // The anonymous may read the troubleshooting page; a page with data of its own sends them away.
         me.get().map(|me| me.map_or_else(|_| anonymous_navigation(), |me| navigation(&me, prefix)))

@@ -263,7 +263,7 @@ fn secret_state(field: &UiField, secret: SecretState, page: &ProviderPage) -> An
                     name=format!("clear[{}]", field.key)
                     value="true"
                 />
-                <label for=id>{format!("Remove the saved {}", field.label.to_lowercase())}</label>
+                <label for=id>{format!("Remove the saved {}", field.label.to_ascii_lowercase())}</label>
             </span>
         </div>
     }
