@@ -5,20 +5,37 @@ import { Member, Stack } from './stack';
 export { expect };
 export type { Member };
 
-export const test = base.extend<{ quiet: void }, { stack: Stack }>({
+/** Errors that a page logs: a refused script, a failed hydration, a blocked style. */
+function watch(page: Page, errors: string[]): void {
+  const found = (text: string) => errors.push(`${page.url()}: ${text}`);
+  page.on('console', (message) => { if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) found(message.text()); });
+  page.on('pageerror', (error) => found(error.stack ?? error.message));
+}
+
+export const test = base.extend<{ errors: string[]; quiet: void; other: Page }, { stack: Stack }>({
   stack: [async ({}, use) => {
     const stack = await Stack.start();
     await use(stack);
     await stack.stop();
   }, { scope: 'worker', timeout: 60_000 }],
-  // A page that logs an error (a refused script, a failed hydration, a blocked style) fails its test.
-  quiet: [async ({ page }, use) => {
+  // A page that logs an error fails its test.
+  errors: async ({}, use) => {
     const errors: string[] = [];
-    page.on('console', (message) => { if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) errors.push(message.text()); });
-    page.on('pageerror', (error) => errors.push(error.message));
-    await use();
+    await use(errors);
     expect(errors, 'errors in the browser').toEqual([]);
+  },
+  quiet: [async ({ page, errors }, use) => {
+    watch(page, errors);
+    await use();
   }, { auto: true }],
+  // A page in a browser of somebody else.
+  other: async ({ browser, errors }, use) => {
+    const context = await browser.newContext({ javaScriptEnabled: hasScripts() });
+    const page = await context.newPage();
+    watch(page, errors);
+    await use(page);
+    await context.close();
+  },
 });
 
 export const hasScripts = () => test.info().project.name === 'js';

@@ -19,7 +19,7 @@ test('signs in and out; a page asked for first comes after', async ({ page, stac
   await expect(page).toHaveURL(/\/sign-in/);
 });
 
-test('invites a colleague, who joins', async ({ page, stack, browser }) => {
+test('invites a colleague, who joins', async ({ page, stack, other: theirs }) => {
   const { member } = stack.practice();
   await signIn(page, stack, member);
   await page.goto(`${stack.app}/members`);
@@ -33,8 +33,6 @@ test('invites a colleague, who joins', async ({ page, stack, browser }) => {
   const text = (await link.textContent()) || (await link.inputValue());
   const url = /http\S+\/invite\?token=[\w-]+/.exec(text)![0];
 
-  const other = await browser.newContext({ javaScriptEnabled: test.info().project.name === 'js' });
-  const theirs = await other.newPage();
   await theirs.goto(url);
   await alive(theirs);
   await theirs.fill('input[name=name]', 'Grace Test');
@@ -44,13 +42,10 @@ test('invites a colleague, who joins', async ({ page, stack, browser }) => {
   await theirs.goto(`${stack.app}/settings/ehr-integrations/generic`);
   await alive(theirs);
   await expect(theirs.locator('#save')).toBeDisabled();
-  await other.close();
 });
 
-test('lists sessions and ends another one', async ({ page, stack, browser }) => {
+test('lists sessions and ends another one', async ({ page, stack, other: theirs }) => {
   const { member } = stack.practice();
-  const other = await browser.newContext({ javaScriptEnabled: test.info().project.name === 'js' });
-  const theirs = await other.newPage();
   await signIn(theirs, stack, member);
   await signIn(page, stack, member);
   await page.goto(`${stack.app}/account`);
@@ -59,5 +54,4 @@ test('lists sessions and ends another one', async ({ page, stack, browser }) => 
   await expect(page.locator('form[action*=revoke_session]')).toHaveCount(0);
   await theirs.goto(`${stack.app}/account`);
   await expect(theirs).toHaveURL(/\/sign-in/);
-  await other.close();
 });

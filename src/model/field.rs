@@ -113,6 +113,8 @@ pub enum Rule {
     PasswordGuessable,
     /// Not the right one-time code.
     WrongCode,
+    /// Not the account's password.
+    WrongPassword,
     /// Not a role.
     UnknownRole,
 }

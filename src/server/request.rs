@@ -6,7 +6,7 @@
 //! A form post without JavaScript accepts `text/html`. `leptos_axum` answers it by a redirect to the
 //! Referer and applies `ResponseOptions` after that, so our `Location` wins and a status that we set
 //! would show raw bytes. Guards: a status is set only for a server-function call that is not such a
-//! post, never while a page is rendered; what was typed comes back as a sealed draft, not in the
+//! post, and 404 for a page about nothing; what was typed comes back as a sealed draft, not in the
 //! URL; a redirect goes where we say, or to a local path ([`local_path`]).
 
 use std::net::IpAddr;
@@ -271,10 +271,12 @@ fn reader() -> Reader {
     }
 }
 
-/// Sets the status of a program's answer by the catalogue, or leaves it at its default again.
+/// Sets the status of a program's answer by the catalogue, or leaves it at its default again. A page
+/// has a status of its own only if what it is about does not exist.
 fn set_status(code: Option<Code>) {
     let Some(options) = use_context::<ResponseOptions>() else { return };
-    if reader() == Reader::Program {
+    let reader = reader();
+    if reader == Reader::Program || (reader == Reader::Page && code == Some(Code::NotFound)) {
         let status = code.and_then(|code| StatusCode::from_u16(code.entry().status).ok());
         options.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).status = status;
     }

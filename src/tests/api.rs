@@ -150,3 +150,15 @@ async fn headers_of_a_page_and_of_an_answer() {
     }
     app.server.get("/healthz").await.assert_status_ok();
 }
+
+#[tokio::test]
+async fn the_page_of_an_unknown_provider_is_not_found() {
+    let app = TestApp::new(Db::Sqlite).await;
+    app.practice("north", Role::Owner).await;
+    let cookie = app.sign_in("owner@north.example").await;
+    for (provider, status) in [("generic", 200), ("nothing", 404)] {
+        let page = app.server.get(&format!("/settings/ehr-integrations/{provider}"));
+        let page = page.add_header("accept", "text/html").add_header("cookie", &cookie).await;
+        assert_eq!(page.status_code().as_u16(), status, "{provider}");
+    }
+}

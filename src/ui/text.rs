@@ -34,6 +34,7 @@ pub const fn rule(rule: Rule) -> &'static str {
         Rule::Taken => "Somebody already uses this e-mail address.",
         Rule::PasswordTooShort => "Use at least 12 characters. A short sentence works well.",
         Rule::PasswordGuessable => "This password is too easy to guess. Choose another.",
+        Rule::WrongPassword => "This is not your current password.",
         Rule::WrongCode => "This is not right. Check it and try again.",
         Rule::UnknownRole => "Choose one of the listed roles.",
     }

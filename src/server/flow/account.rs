@@ -170,7 +170,7 @@ async fn check_current(
     }
     let event = caller.event(app, action, &member.email, Code::InvalidCredentials.name());
     audit::commit(app.db.begin_write().await?, &event).await?;
-    Err(Failure::field(field, password::WRONG))
+    Err(Failure::field(field, Rule::WrongPassword))
 }
 
 fn view(session: Session, current: &SessionId) -> SessionView {

@@ -11,7 +11,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::model::account::SignInStep;
+use crate::model::account::{SignInStep, normal_email};
 use crate::model::id::SessionId;
 use crate::model::problem::Code;
 use crate::model::time::Timestamp;
@@ -92,7 +92,7 @@ pub(super) enum Proof {
 /// # Errors
 /// `invalid_credentials`, `rate_limited`; both are the same for accounts that do not exist.
 pub async fn with_password(app: &App, origin: &Origin, email: &str, password: &str) -> Outcome<SignedIn> {
-    let email = email.trim().to_lowercase();
+    let email = normal_email(email);
     let attempt = limit::count(app, Subject::Account(&email), origin.ip).await?;
     let known = member::by_email(app.db.pool(), &email).await?;
     let hash = known.as_ref().map_or(password::NOBODY, |member| member.password_hash.as_str());

@@ -3,7 +3,7 @@
 //! Guards: whoever has the machine may do this, nobody else calls it; the audit trail names them
 //! `operator`.
 
-use crate::model::account::{check_email, check_name, check_password};
+use crate::model::account::{check_email, check_name, check_password, normal_email};
 use crate::model::id::{MemberId, PracticeId};
 use crate::model::problem::Code;
 use crate::model::role::Role;
@@ -106,7 +106,7 @@ pub async fn set_up_link(app: &App) -> Outcome<Option<String>> {
 /// `not_found` when nobody has this e-mail address.
 pub async fn reset_link(app: &App, email: &str) -> Outcome<String> {
     let mut tx = app.db.begin_write().await?;
-    let known = member::by_email(&mut *tx, &email.trim().to_lowercase()).await?;
+    let known = member::by_email(&mut *tx, &normal_email(email)).await?;
     let known = known.ok_or(Failure::from(Code::NotFound))?;
     link::remove_of_member(&mut tx, &known.practice, &known.id, Kind::Reset).await?;
     let purpose = Purpose::Reset { practice: known.practice.clone(), member: known.id };

@@ -9,7 +9,6 @@ use argon2::password_hash::{Error, PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::model::field::Rule;
 use crate::model::problem::Code;
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
@@ -17,9 +16,6 @@ use crate::server::failure::{Failure, Outcome};
 /// A hash of nothing: an unknown account is checked against it, so that it takes as long as a known one.
 pub const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
-
-/// What is said about the field of a wrong current password.
-pub const WRONG: Rule = Rule::WrongCode;
 
 static AT_ONCE: Semaphore = Semaphore::const_new(2);
 
