@@ -61,7 +61,7 @@ pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
         let app = app.clone();
         move || {
             provide_context(app.clone());
-            headers::content_security_policy();
+            headers::provide_page_nonce();
         }
     };
     let web = Web { app: app.clone(), leptos: leptos.clone() };
@@ -82,8 +82,8 @@ pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
         .layer(from_fn_with_state(app.clone(), session::attach))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, Duration::from_secs(90)))
         .layer(CompressionLayer::new().gzip(true).compress_when(compressible))
-        .layer(from_fn_with_state(app, headers::secure))
         .layer(CatchPanicLayer::custom(problem::panicked))
+        .layer(from_fn_with_state(app, headers::secure))
         .with_state(web))
 }
 

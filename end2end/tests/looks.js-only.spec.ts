@@ -61,3 +61,11 @@ test('addresses are copied', async ({ page, stack, context }) => {
   await page.getByRole('button', { name: /copy.*redirect/i }).first().click();
   await expect.poll(() => page.evaluate(() => navigator.clipboard.readText())).toBe(`${stack.app}/api/integrations/ehr/callback`);
 });
+
+test('leaving a page while it loads leaves the next one whole', async ({ page, stack }) => {
+  await signIn(page, stack, stack.practice().member);
+  for (let round = 0; round < 15; round += 1) {
+    await page.goto(`${stack.app}/`, { waitUntil: 'commit' });
+    await openProvider(page, stack, 'generic');
+  }
+});
