@@ -40,9 +40,10 @@ export const test = base.extend<{ errors: string[]; quiet: void; other: Page }, 
 
 export const hasScripts = () => test.info().project.name === 'js';
 
-/** With JavaScript, waits until the page is alive. */
+/** With JavaScript, waits until the page is alive. The pages before a session load no browser half. */
 export async function alive(page: Page): Promise<void> {
-  if (hasScripts()) await page.waitForFunction(() => document.documentElement.dataset.hydrated === 'true');
+  if (hasScripts()) await page.waitForFunction(() => document.documentElement.dataset.hydrated === 'true'
+    || !document.querySelector('link[rel=modulepreload]'));
 }
 
 export async function signIn(page: Page, stack: Stack, member: Member): Promise<void> {

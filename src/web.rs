@@ -26,7 +26,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::server::App;
 use crate::server::config::ConfigError;
 use crate::server::request::RequestMeta;
-use crate::ui::app::{App as Pages, shell};
+use crate::ui::app::{App as Pages, PublicPages, public_shell, shell};
 
 pub mod assets;
 mod connect;
@@ -52,7 +52,7 @@ const MAX_BODY: usize = 256 * 1024;
 /// # Errors
 /// When the base URL cannot be a trusted origin.
 pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
-    let routes = generate_route_list(Pages);
+    let (routes, public) = (generate_route_list(Pages), generate_route_list(PublicPages));
     let origin = app.config.base_url.origin();
     let csrf = CsrfLayer::new()
         .add_trusted_origin(&origin)
@@ -73,6 +73,10 @@ pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
         .leptos_routes_with_context(&web, routes, context.clone(), {
             let leptos = leptos.clone();
             move || shell(leptos.clone())
+        })
+        .leptos_routes_with_context(&web, public, context.clone(), {
+            let leptos = leptos.clone();
+            move || public_shell(leptos.clone())
         })
         .fallback(leptos_axum::file_and_error_handler_with_context::<Web, _>(context, shell))
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -104,6 +104,8 @@ pub struct TotpSetup {
     pub secret: String,
     /// `otpauth://` address for the same.
     pub url: String,
+    /// A picture of that address to scan: a `data:` address of an SVG.
+    pub qr: String,
 }
 
 /// What a sign-in leads to.

@@ -143,3 +143,14 @@ pub enum Revocation {
     /// The EHR did not answer properly: the tokens are deleted here; it may still hold them.
     Failed,
 }
+
+impl Revocation {
+    /// The outcome in the audit trail.
+    pub const fn outcome(self) -> &'static str {
+        match self {
+            Self::Confirmed => "ok",
+            Self::NotOffered => "not_offered",
+            Self::Failed => "revocation_failed",
+        }
+    }
+}

@@ -21,6 +21,7 @@ pub mod draft;
 pub mod members;
 pub mod preflight;
 pub mod refresh;
+mod retire;
 mod sealed;
 pub mod settings;
 pub mod sign_in;

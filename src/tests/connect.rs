@@ -326,14 +326,29 @@ async fn the_installations_key_signs_only_where_approved(#[case] db: Db) {
     assert!(scene.connect("allow").await.contains("notice=connected"));
 }
 
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
 #[tokio::test]
-async fn changing_the_client_ends_the_connection() {
-    let mut scene = Scene::new(Db::Sqlite, "basic", Some("s3cret")).await;
+async fn changing_the_client_ends_the_connection_here_and_at_the_ehr(#[case] db: Db) {
+    let mut scene = Scene::new(db, "basic", Some("s3cret")).await;
     scene.connect("allow").await;
+    let same = scene.app.generic("basic", None);
+    let saved = scene.app.server.post("/api/integrations/ehr/config").authorization_bearer(&scene.token).json(&same);
+    saved.await.assert_status_ok();
+    assert_eq!(scene.status("").await["status"], "connected");
     let config = scene.app.generic("other", None);
     let saved = scene.app.server.post("/api/integrations/ehr/config").authorization_bearer(&scene.token).json(&config);
     saved.await.assert_status_ok();
     assert_eq!(scene.status("").await["status"], "not_connected");
+    // The EHR is told behind the answer.
+    for _ in 0..100 {
+        if scene.app.sandbox.stats().revoked_tokens.len() == 2 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("the EHR was not told");
 }
 
 #[tokio::test]

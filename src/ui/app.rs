@@ -17,8 +17,18 @@ use super::{browser, page};
 /// What runs before the first paint.
 const BOOT: &str = include_str!("boot.js");
 
-/// The HTML document around [`App`].
-pub fn shell(options: LeptosOptions) -> impl IntoView {
+/// The HTML document around [`App`], which the browser half takes over.
+pub fn shell(options: LeptosOptions) -> AnyView {
+    let scripts = view! { <HydrationScripts options=options.clone()/> }.into_any();
+    document(options, scripts, view! { <App/> }.into_any())
+}
+
+/// The HTML document around [`PublicPages`]: plain forms, so the browser half is not even loaded.
+pub fn public_shell(options: LeptosOptions) -> AnyView {
+    document(options, ().into_any(), view! { <PublicPages/> }.into_any())
+}
+
+fn document(options: LeptosOptions, scripts: AnyView, body: AnyView) -> AnyView {
     view! {
         <!DOCTYPE html>
         <html lang="en">
@@ -29,18 +39,36 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <script nonce=use_nonce()>{BOOT}</script>
                 <HashedStylesheet id="leptos" options=options.clone()/>
                 <link rel="icon" href="/favicon.svg" type="image/svg+xml"/>
-                <AutoReload options=options.clone()/>
-                <HydrationScripts options/>
+                <AutoReload options/>
+                {scripts}
                 <MetaTags/>
             </head>
-            <body>
-                <App/>
-            </body>
+            <body>{body}</body>
         </html>
+    }
+    .into_any()
+}
+
+/// The pages before a session: rendered on the server only. The browser half has no code of them, so
+/// links to them are external.
+#[component]
+pub fn PublicPages() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Title formatter=|title: String| format!("{title} · {}", text::PRODUCT)/>
+        <Router>
+            <Routes fallback=page::not_found::not_found>
+                <Route path=path!("/sign-in") view=page::sign_in::sign_in ssr=SsrMode::Async/>
+                <Route path=path!("/sign-in/code") view=page::sign_in::sign_in_code ssr=SsrMode::Async/>
+                <Route path=path!("/setup") view=page::link::setup ssr=SsrMode::Async/>
+                <Route path=path!("/invite") view=page::link::invite ssr=SsrMode::Async/>
+                <Route path=path!("/reset") view=page::link::reset ssr=SsrMode::Async/>
+            </Routes>
+        </Router>
     }
 }
 
-/// The application: title, live region, routes.
+/// The pages of a session: title, live region, routes.
 #[component]
 pub fn App() -> impl IntoView {
     provide_meta_context();
@@ -51,11 +79,6 @@ pub fn App() -> impl IntoView {
         <div id="live" class="sr-only" role="status"></div>
         <Router>
             <Routes fallback=page::not_found::not_found>
-                <Route path=path!("/sign-in") view=page::sign_in::sign_in ssr=SsrMode::Async/>
-                <Route path=path!("/sign-in/code") view=page::sign_in_code::sign_in_code ssr=SsrMode::Async/>
-                <Route path=path!("/setup") view=page::setup::setup ssr=SsrMode::Async/>
-                <Route path=path!("/invite") view=page::invite::invite ssr=SsrMode::Async/>
-                <Route path=path!("/reset") view=page::reset::reset ssr=SsrMode::Async/>
                 <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
                     <Route path=path!("/") view=page::overview::overview ssr=SsrMode::Async/>
                     <Route path=path!("/settings/ehr-integrations") view=page::integrations::integrations ssr=SsrMode::Async/>

@@ -6,37 +6,26 @@
 pub mod account;
 pub mod audit;
 pub mod integrations;
-pub mod invite;
+pub mod link;
 pub mod members;
 pub mod not_found;
 pub mod overview;
 pub mod provider;
 pub mod recovery_codes;
-pub mod reset;
-pub mod setup;
 pub mod sign_in;
-pub mod sign_in_code;
 pub mod troubleshooting;
 pub mod two_factor;
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_query_map;
 
-use crate::model::account::{check_email, check_name, check_password};
+use crate::model::account::{check_email, check_password};
 use crate::model::draft::Draft;
-use crate::model::problem::{Code, Problem};
 use crate::ui::part::field::Check;
-use crate::ui::part::message::problem_note;
 
 /// A word of the query, as the page was opened.
 fn query_word(key: &str) -> String {
     use_query_map().get_untracked().get(key).unwrap_or_default()
-}
-
-/// Where to go after a sign-in: a path of this site, or nothing. The server checks again.
-fn next_path() -> String {
-    let next = query_word("next");
-    if next.starts_with('/') && !next.starts_with("//") && !next.contains('\\') { next } else { String::new() }
 }
 
 /// What was typed into a field before the form was refused.
@@ -49,17 +38,8 @@ fn shown_once(draft: Option<&Draft>, form: &str) -> Option<String> {
     draft.filter(|draft| draft.form == form).and_then(|draft| draft.shown_once.clone())
 }
 
-/// A link's page that was opened without the link's token.
-fn incomplete_link() -> AnyView {
-    problem_note(&Problem::new(Code::LinkInvalid), Vec::new())
-}
-
 fn email_check() -> Check {
     std::sync::Arc::new(|typed| check_email(typed).map(|_| ()))
-}
-
-fn name_check() -> Check {
-    std::sync::Arc::new(|typed| check_name(typed).map(|_| ()))
 }
 
 fn new_password_check() -> Check {

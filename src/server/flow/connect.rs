@@ -4,7 +4,7 @@
 //! replaces the provider's earlier one, and nothing else.
 
 use super::authorization::{self, Granted, Started};
-use super::sealed::seal;
+use super::sealed::Holder;
 use super::{Actor, Caller, client};
 use crate::model::connection::ConnectionStatus;
 use crate::model::id::{ConnectionId, ProviderId};
@@ -87,7 +87,8 @@ pub async fn finish(
 async fn complete(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, caller: &Caller) -> Outcome<()> {
     let Granted { terms, tokens, identity } = authorization::redeem(app, answer, row).await?;
     let id = ConnectionId::new(app.ids.mint());
-    let sealed = seal(app, &row.practice, &id, &terms, &tokens)?;
+    let holder = Holder { practice: &row.practice, table: "connections", row: id.as_str(), terms: &terms };
+    let sealed = holder.seal(app, &tokens)?;
     let connection = Connection {
         id,
         practice: caller.practice.clone(),

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::Caller;
 use super::client::{credential, ready, token_client};
-use super::sealed::{seal, token_binding, token_place};
+use super::sealed::Holder;
 use crate::model::connection::ConnectionStatus;
 use crate::model::id::ProviderId;
 use crate::model::problem::Code;
@@ -79,8 +79,7 @@ fn is_alive(connection: &Connection, now: Timestamp) -> bool {
 
 fn open(app: &App, connection: &Connection) -> Outcome<SecretString> {
     let sealed = connection.access_token.as_ref().ok_or(Code::NeedsReconnect)?;
-    let bound_to = token_binding(&connection.terms);
-    Ok(app.vault.open(token_place(&connection.practice, &connection.id, "access_token", &bound_to), sealed)?)
+    Holder::connection(connection).open(app, "access_token", sealed)
 }
 
 /// Renews under the lease, and gives the lease back when that fails before the EHR was asked.
@@ -108,15 +107,14 @@ async fn renew_leased(
     let Some(sealed) = &connection.refresh_token else {
         return end(app, caller, connection, fence, Code::TokenExpired).await;
     };
-    let bound_to = token_binding(&connection.terms);
-    let place = token_place(&connection.practice, &connection.id, "refresh_token", &bound_to);
-    let refresh_token = app.vault.open(place, sealed)?;
+    let holder = Holder::connection(connection);
+    let refresh_token = holder.open(app, "refresh_token", sealed)?;
     let ready = ready(app, &caller.practice, provider).await?;
     let credential = credential(app, &ready, &connection.terms)?;
     let client = token_client(app, &ready, &connection.terms, &credential);
     match client.refresh(&refresh_token).await {
         Ok(answer) => {
-            let tokens = seal(app, &connection.practice, &connection.id, &connection.terms, &answer)?;
+            let tokens = holder.seal(app, &answer)?;
             let mut tx = app.db.begin_write().await?;
             connection::save_refreshed(&mut tx, connection, &tokens, fence, app.clock.now()).await?;
             audit::add(&mut *tx, &caller.event(app, "connection.renewed", provider.as_str(), "ok")).await?;
@@ -138,10 +136,9 @@ async fn renew_leased(
 /// `invalid_grant`: unless a sibling has put a newer token there meanwhile, the grant is over.
 async fn refused(app: &App, caller: &Caller, connection: &Connection, used: &SecretString, fence: i64) -> Outcome<()> {
     let current = load(app, caller, &connection.provider).await?;
-    let bound_to = token_binding(&current.terms);
-    let place = token_place(&current.practice, &current.id, "refresh_token", &bound_to);
+    let holder = Holder::connection(&current);
     let newer = match &current.refresh_token {
-        Some(sealed) => app.vault.open(place, sealed)?.expose_secret() != used.expose_secret(),
+        Some(sealed) => holder.open(app, "refresh_token", sealed)?.expose_secret() != used.expose_secret(),
         None => false,
     };
     if newer {

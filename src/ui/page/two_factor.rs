@@ -88,8 +88,9 @@ fn form(setup: &TotpSetup, codes: RwSignal<Option<Vec<String>>>, messages: Messa
                         <div class="min-w-0">
                             <h2 class="title-3">"Add the account to your authenticator"</h2>
                             <p class="muted small mb-3">
-                                "On this phone, open the link. On another one, type the key: time-based, six digits."
+                                "Scan the picture with the app. On this phone, open the link instead; or type the key: time-based, six digits."
                             </p>
+                            <img class="mb-3 rounded-field" src=setup.qr.clone() width="180" height="180" alt="QR code of the key below"/>
                             <a class="btn btn-sm mb-3" href=setup.url.clone() rel="external" id="totp-link">
                                 {icon(icondata::LuExternalLink, "size-4")}
                                 "Open in an authenticator app"

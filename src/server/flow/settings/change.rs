@@ -13,8 +13,9 @@ use crate::model::settings::{ConfigValue, Flags, IntegrationSettings, ProviderCo
 use crate::server::App;
 use crate::server::failure::Outcome;
 use crate::server::flow::Caller;
+use crate::server::flow::retire::{self, Retiring};
 use crate::server::provider::{self, PracticeConfig, Provider, Values};
-use crate::server::store::{Tx, audit, connection, secret, settings};
+use crate::server::store::{StoreError, Tx, audit, connection, secret, settings};
 
 /// A change; what is `None` or absent stays.
 #[derive(Default)]
@@ -64,6 +65,7 @@ impl Change {
     /// `invalid_input` with `provider.key` names; `conflict` when the revision is stale.
     pub async fn apply(self, app: &App, caller: &Caller) -> Outcome<()> {
         let now = app.clock.now();
+        let mut retiring = self.retiring(app, caller).await?;
         let mut tx = app.db.begin_write().await?;
         let (mut saved, revision) = settings::load(&mut *tx, &caller.practice).await?;
         if self.revision.is_some_and(|from| from != revision) {
@@ -91,8 +93,11 @@ impl Change {
         if !errors.is_empty() {
             return Err(Problem::invalid(errors).into());
         }
+        let mut ended = Vec::new();
         for one in &judged {
-            one.save(app, caller, &mut tx, &mut saved).await?;
+            if one.save(app, caller, &mut tx, &mut saved).await? {
+                ended.extend(retiring.remove(one.id).map(|retiring| (one.id.clone(), retiring)));
+            }
         }
         if let Some(enabled) = self.enabled {
             saved.enabled_providers = enabled.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
@@ -105,9 +110,41 @@ impl Change {
         }
         let target = self.providers.keys().map(ProviderId::as_str).collect::<Vec<_>>().join(" ");
         audit::add(&mut *tx, &caller.event(app, "settings.saved", &target, "ok")).await?;
-        tx.commit().await.map_err(crate::server::store::StoreError::from)?;
+        tx.commit().await.map_err(StoreError::from)?;
+        for (id, retiring) in ended {
+            revoke_behind(app, caller, id, retiring);
+        }
         Ok(())
     }
+
+    /// What revoking the named providers' connections would need, taken out while their old
+    /// configuration is still there. One that cannot be taken out is only deleted.
+    async fn retiring(&self, app: &App, caller: &Caller) -> Outcome<BTreeMap<ProviderId, Retiring>> {
+        let mut retiring = BTreeMap::new();
+        for id in self.providers.keys() {
+            let Some(found) = connection::find(app.db.pool(), &caller.practice, id).await? else { continue };
+            match retire::connection(app, &found).await {
+                Ok(one) => drop(retiring.insert(id.clone(), one)),
+                Err(failure) => {
+                    tracing::info!(connection.id = %found.id, error = %failure, "cannot be revoked at the EHR");
+                }
+            }
+        }
+        Ok(retiring)
+    }
+}
+
+/// Tells the EHR that a connection is over, behind the answer: the old address may well be dead, and
+/// nobody should wait for it.
+fn revoke_behind(app: &App, caller: &Caller, id: ProviderId, retiring: Retiring) {
+    let (app, caller) = (app.clone(), caller.clone());
+    tokio::spawn(async move {
+        let outcome = retiring.revoke(&app).await.outcome();
+        let event = caller.event(&app, "connection.revoked", id.as_str(), outcome);
+        if let Err(error) = audit::add(app.db.pool(), &event).await {
+            tracing::error!(request.id = caller.request_id, error = %error, "audit line lost");
+        }
+    });
 }
 
 impl Judged<'_> {
@@ -193,10 +230,12 @@ impl Judged<'_> {
         }
     }
 
-    async fn save(&self, app: &App, caller: &Caller, tx: &mut Tx, saved: &mut IntegrationSettings) -> Outcome<()> {
-        let Some(config) = self.new_config() else { return Ok(()) };
+    /// Saves one provider; whether its connection ended by it.
+    async fn save(&self, app: &App, caller: &Caller, tx: &mut Tx, saved: &mut IntegrationSettings) -> Outcome<bool> {
+        let Some(config) = self.new_config() else { return Ok(false) };
         let other_client = self.old.as_ref().is_some_and(|old| old.client_id != config.client_id);
-        if (self.moves() || other_client) && connection::remove(tx, &caller.practice, self.id).await? {
+        let ends = (self.moves() || other_client) && connection::remove(tx, &caller.practice, self.id).await?;
+        if ends {
             audit::add(&mut **tx, &caller.event(app, "connection.ended", self.id.as_str(), "ok")).await?;
         }
         let bound_to = binding(self.plugin, &config);
@@ -211,7 +250,7 @@ impl Judged<'_> {
             }
         }
         saved.provider_configs.insert(self.id.clone(), self.tidy());
-        Ok(())
+        Ok(ends)
     }
 
     /// The values as they are kept: trimmed, addresses normalised, empty ones left out.

@@ -4,6 +4,8 @@
 //! Guards: the secret is sealed for its member's row; a code and a recovery code work once. Recovery
 //! codes have 80 random bits, so that their hashes need no salt.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use totp_rs::{Builder, Secret, Totp};
 
@@ -47,7 +49,15 @@ pub fn new_sealed(app: &App, member: &Member) -> Outcome<Vec<u8>> {
 pub fn setup(app: &App, member: &Member) -> Outcome<TotpSetup> {
     let totp = open(app, member)?;
     let url = totp.to_url().map_err(|_| Failure::Corrupt("members.totp_sealed"))?;
-    Ok(TotpSetup { secret: totp.secret().to_base32(), url })
+    let qr = qr_code(&url).ok_or(Failure::Corrupt("members.totp_sealed"))?;
+    Ok(TotpSetup { secret: totp.secret().to_base32(), url, qr })
+}
+
+/// Black on white in every theme: scanners want the contrast.
+fn qr_code(text: &str) -> Option<String> {
+    let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::M).ok()?;
+    let svg = code.render::<qrcode::render::svg::Color<'_>>().min_dimensions(180, 180).build();
+    Some(format!("data:image/svg+xml;base64,{}", STANDARD.encode(svg)))
 }
 
 /// Uses up what a member typed: the authenticator's code, or a recovery code.
