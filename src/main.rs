@@ -211,7 +211,7 @@ async fn serve_sandbox(args: SandboxArgs) -> anyhow::Result<()> {
         id: id.to_owned(),
         auth,
         redirect_uris: vec![format!("{base}/api/integrations/ehr/callback")],
-        launch_url: None,
+        launch_url: Some(format!("{base}/api/integrations/ehr/launch")),
     };
     let mut clients = vec![
         client("demo-public", ClientAuth::Public),

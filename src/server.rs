@@ -24,6 +24,7 @@ use net::Http;
 use smart::discovery::DiscoveryCache;
 use smart::id_token::KeySets;
 use smart::keys::SigningKey;
+use smart::style::StyleCache;
 use store::Database;
 use vault::Vault;
 
@@ -51,6 +52,8 @@ pub struct Installation {
     pub discovery: DiscoveryCache,
     /// The EHRs' public keys.
     pub key_sets: KeySets,
+    /// The EHRs' colours.
+    pub styles: StyleCache,
 }
 
 impl App {
@@ -75,6 +78,7 @@ impl App {
             signing_key,
             discovery: DiscoveryCache::default(),
             key_sets: KeySets::default(),
+            styles: StyleCache::default(),
             clock,
             config,
         })))

@@ -15,7 +15,7 @@ use axum::{Extension, Router};
 use leptos::config::LeptosOptions;
 use leptos::prelude::provide_context;
 use leptos::server_fn::axum::get_server_fn_service;
-use leptos_axum::{LeptosRoutes, generate_route_list};
+use leptos_axum::{LeptosRoutes, generate_route_list, render_app_async_with_context};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -26,13 +26,16 @@ use tower_http::timeout::TimeoutLayer;
 use crate::server::App;
 use crate::server::config::ConfigError;
 use crate::server::request::RequestMeta;
-use crate::ui::app::{App as Pages, PublicPages, public_shell, shell};
+use crate::ui::app::{App as Pages, public_shell, shell};
 
 pub mod assets;
 mod connect;
 mod ehr;
+mod embed;
 pub mod guard;
 mod headers;
+mod launch;
+mod plain;
 mod problem;
 pub mod serve;
 pub mod session;
@@ -52,7 +55,7 @@ const MAX_BODY: usize = 256 * 1024;
 /// # Errors
 /// When the base URL cannot be a trusted origin.
 pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
-    let (routes, public) = (generate_route_list(Pages), generate_route_list(PublicPages));
+    let routes = generate_route_list(Pages);
     let origin = app.config.base_url.origin();
     let csrf = CsrfLayer::new()
         .add_trusted_origin(&origin)
@@ -69,15 +72,13 @@ pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
     Ok(Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .nest("/api/integrations/ehr", ehr_routes())
+        .nest("/embed", embed::routes().fallback(embed::not_found))
         .route("/api/{*endpoint}", any(server_function))
         .leptos_routes_with_context(&web, routes, context.clone(), {
             let leptos = leptos.clone();
             move || shell(leptos.clone())
         })
-        .leptos_routes_with_context(&web, public, context.clone(), {
-            let leptos = leptos.clone();
-            move || public_shell(leptos.clone())
-        })
+        .merge(plain_pages(leptos, context.clone()))
         .fallback(leptos_axum::file_and_error_handler_with_context::<Web, _>(context, shell))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
@@ -91,6 +92,13 @@ pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
         .with_state(web))
 }
 
+/// The pages before a session. `leptos_routes` mounts every server function each time that it is used,
+/// so these are mounted by hand.
+fn plain_pages(leptos: LeptosOptions, context: impl Fn() + Clone + Send + Sync + 'static) -> Router<Web> {
+    let page = render_app_async_with_context(context, move || public_shell(leptos.clone()));
+    guard::PLAIN_PAGES.into_iter().fold(Router::new(), |router, path| router.route(path, get(page.clone())))
+}
+
 fn ehr_routes() -> Router<Web> {
     Router::new()
         .route("/config", get(ehr::read_config).post(ehr::save_config))
@@ -99,6 +107,7 @@ fn ehr_routes() -> Router<Web> {
         .route("/jwks", get(ehr::jwks))
         .route("/login", get(connect::login))
         .route("/callback", get(connect::callback))
+        .route("/launch", get(launch::launch))
         .route("/{*rest}", any(ehr::not_found))
 }
 

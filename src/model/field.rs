@@ -87,6 +87,8 @@ pub enum Rule {
     UrlUserInfo,
     /// A web address with `?` or `#`.
     UrlQuery,
+    /// An address with a path where only an origin is wanted.
+    UrlPath,
     /// A private or loopback address, which this installation does not allow.
     PrivateAddress,
     /// An issuer that the installation's allowlist does not have.

@@ -42,6 +42,10 @@ ids! {
     SessionId;
     /// A grant that an EHR gave to a practice.
     ConnectionId;
+    /// A launch from inside an EHR.
+    LaunchId;
+    /// A person whom an EHR vouches for.
+    ClinicianId;
     /// A provider plugin, for example `ecw`.
     ProviderId;
     /// An API token's record (never the token itself).

@@ -212,6 +212,14 @@ catalogue! {
         "The signing key may not be used for this EHR yet."
         "On an installation with several practices the operator approves each use of its key."
         "Ask the operator to run: ehr-integrations approve.";
+    IdentityMissing "identity_missing" 403
+        "The EHR did not say who you are."
+        "It sent no identity token with this launch, and the practice shows no records to people without a name."
+        "Enable openid and fhirUser in the EHR's app registration, or allow launches without an identity under EHR launches.";
+    ApprovalPending "approval_pending" 403
+        "The practice has not approved you yet."
+        "Whoever comes from the EHR for the first time is approved by an administrator of the practice."
+        "Ask an administrator to approve you under EHR launches, then open the application again.";
     Internal "internal" 500
         "Something went wrong on our side."
         "A fault in this installation."

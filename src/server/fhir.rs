@@ -5,4 +5,7 @@
 
 pub mod capability;
 pub mod client;
+pub mod document_reference;
+pub mod encounter;
 pub mod patient;
+pub mod user;

@@ -3,7 +3,7 @@
 //! HTTP, jobs and the command line all call the same flow. Guards: a flow first asks what the
 //! [`Caller`] may do; what it changes and the audit line of it are one transaction.
 
-use crate::model::id::{MemberId, PracticeId, SessionId, TokenId};
+use crate::model::id::{ClinicianId, MemberId, PracticeId, SessionId, TokenId};
 use crate::model::problem::Code;
 use crate::model::role::{Permission, Role, TokenScope};
 
@@ -18,6 +18,9 @@ pub mod client;
 pub mod connect;
 pub mod disconnect;
 pub mod draft;
+pub mod embed;
+pub mod launch;
+pub mod launches;
 pub mod members;
 pub mod preflight;
 pub mod refresh;
@@ -63,6 +66,15 @@ pub enum Actor {
     },
     /// Whoever has the machine: the command line.
     Operator,
+    /// A browser that an EHR sent, before or without an identity. It may do nothing by itself.
+    Browser,
+    /// Somebody whom an EHR vouches for, within a launch. They see what the launch gives, and no more.
+    Clinician {
+        /// Who.
+        id: ClinicianId,
+        /// How the EHR names them.
+        name: String,
+    },
 }
 
 impl Caller {
@@ -77,6 +89,7 @@ impl Caller {
             Actor::Member { role, .. } => role.may(permission),
             Actor::Token { scopes, .. } => scopes.iter().any(|scope| scope.permissions().contains(&permission)),
             Actor::Operator => true,
+            Actor::Browser | Actor::Clinician { .. } => false,
         }
     }
 
@@ -95,7 +108,7 @@ impl Caller {
     pub fn member(&self) -> Outcome<(&MemberId, &SessionId)> {
         match &self.actor {
             Actor::Member { id, session, .. } => Ok((id, session)),
-            Actor::Token { .. } | Actor::Operator => Err(Failure::from(Code::Forbidden)),
+            _ => Err(Failure::from(Code::Forbidden)),
         }
     }
 
@@ -105,6 +118,8 @@ impl Caller {
             Actor::Member { email, .. } => email.clone(),
             Actor::Token { name, .. } => format!("token {name}"),
             Actor::Operator => "operator".into(),
+            Actor::Browser => "browser".into(),
+            Actor::Clinician { name, .. } => format!("clinician {name}"),
         }
     }
 

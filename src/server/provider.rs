@@ -45,6 +45,16 @@ pub trait Provider: Send + Sync {
         config.fhir_base.clone().unwrap_or_else(|| config.issuer.clone())
     }
 
+    /// What the EHR may call itself when it launches us: its issuer, or the FHIR base URL.
+    fn launch_issuers(&self, config: &PracticeConfig) -> Vec<Address> {
+        let base = self.fhir_base_url(config);
+        let mut issuers = vec![config.issuer.clone()];
+        if base != config.issuer {
+            issuers.push(base);
+        }
+        issuers
+    }
+
     /// The scopes to ask for, without the flow's own (`launch`, `launch/patient`).
     fn default_scopes(&self, flags: WriteFlags) -> Vec<Scope> {
         let reads = ["Patient", "Practitioner", "Encounter", "DocumentReference", "Binary"];

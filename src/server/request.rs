@@ -204,7 +204,7 @@ pub fn signed_out(result: Outcome<()>) -> Result<(), Problem> {
 /// # Errors
 /// What the flow refused.
 pub fn connect_started(result: Outcome<Started>, provider: &ProviderId) -> Result<String, Problem> {
-    let Started { url, post, cookie } = answer(result)?;
+    let Started { url, post, cookie, .. } = answer(result)?;
     if post {
         // Only a page of ours can post a form to the EHR: the login route makes one.
         let login = format!("/api/integrations/ehr/login?providerId={provider}");

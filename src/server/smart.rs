@@ -9,4 +9,5 @@ pub mod discovery;
 pub mod id_token;
 pub mod keys;
 pub mod revoke;
+pub mod style;
 pub mod token;

@@ -12,10 +12,13 @@ use sqlx::{Any, AnyPool, Executor, Transaction};
 
 pub mod attempt;
 pub mod audit;
+pub mod clinician;
 pub mod connection;
 pub mod dialect;
 pub mod draft;
 pub mod flow;
+pub mod launch;
+pub mod launch_rules;
 pub mod link;
 pub mod member;
 mod migrate;

@@ -6,6 +6,7 @@ mod accounts;
 mod api;
 mod connect;
 mod docs;
+mod launch;
 mod layers;
 mod settings;
 mod support;

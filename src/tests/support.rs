@@ -146,7 +146,7 @@ async fn start_sandbox(app: &str, clock: FakeClock, personality: Personality) ->
         id: id.into(),
         auth,
         redirect_uris: vec![format!("{app}/api/integrations/ehr/callback")],
-        launch_url: None,
+        launch_url: Some(format!("{app}/api/integrations/ehr/launch")),
     };
     let sandbox = Sandbox::new(SandboxConfig {
         base_url: ehr.clone(),
@@ -209,7 +209,14 @@ pub struct Browser {
 pub struct Page {
     pub status: u16,
     pub location: Option<String>,
+    pub headers: reqwest::header::HeaderMap,
     pub text: String,
+}
+
+impl Page {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
 }
 
 impl Browser {
@@ -227,6 +234,11 @@ impl Browser {
     pub fn cookie_of_flow(&self) -> String {
         let flow = self.cookies.iter().find(|(name, _)| name.starts_with("__Host-flow-"));
         flow.map(|(name, value)| format!("{name}={value}")).expect("a connect is under way")
+    }
+
+    /// The value of a cookie.
+    pub fn cookie(&self, name: &str) -> &str {
+        self.cookies.get(name).expect("a cookie of this name")
     }
 
     pub fn put_cookie(&mut self, pair: &str) {
@@ -257,6 +269,7 @@ impl Browser {
         Page {
             status: response.status().as_u16(),
             location: response.headers().get("location").map(|value| value.to_str().unwrap().to_owned()),
+            headers: response.headers().clone(),
             text: response.text().await.unwrap(),
         }
     }

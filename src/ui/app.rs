@@ -84,6 +84,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/settings/ehr-integrations") view=page::integrations::integrations ssr=SsrMode::Async/>
                     <Route path=path!("/settings/ehr-integrations/:provider") view=page::provider::provider ssr=SsrMode::Async/>
                     <Route path=path!("/members") view=page::members::members ssr=SsrMode::Async/>
+                    <Route path=path!("/launches") view=page::launches::launches ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=page::account::account ssr=SsrMode::Async/>
                     <Route path=path!("/account/two-factor") view=page::two_factor::two_factor ssr=SsrMode::Async/>
                     <Route path=path!("/account/recovery-codes") view=page::recovery_codes::recovery_codes ssr=SsrMode::Async/>

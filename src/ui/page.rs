@@ -6,6 +6,7 @@
 pub mod account;
 pub mod audit;
 pub mod integrations;
+pub mod launches;
 pub mod link;
 pub mod members;
 pub mod not_found;

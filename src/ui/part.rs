@@ -4,6 +4,7 @@
 //! does not grow with every place a part is used in.
 
 pub mod badge;
+pub mod checkbox;
 pub mod confirm;
 pub mod copy;
 pub mod empty;

@@ -22,6 +22,7 @@ pub const fn rule(rule: Rule) -> &'static str {
         Rule::NeedsHttps => "The address must start with https://.",
         Rule::UrlUserInfo => "Remove the user name and password from the address.",
         Rule::UrlQuery => "Remove everything from ? or # on.",
+        Rule::UrlPath => "Only https://host is wanted here, without a path.",
         Rule::PrivateAddress => "This is a private address, and this installation does not allow those.",
         Rule::NotAllowlisted => "This issuer is not on the installation's allowlist. Ask the operator to add it.",
         Rule::UnknownChoice => "Choose one of the listed values.",
@@ -73,6 +74,10 @@ pub enum Notice {
     RoleChanged,
     /// A member was removed.
     MemberRemoved,
+    /// A person whom an EHR sent is approved or refused.
+    Decided,
+    /// A launch was ended.
+    LaunchEnded,
     /// This browser is signed out.
     SignedOut,
     /// Disconnected, and the EHR confirmed it.
@@ -85,7 +90,7 @@ pub enum Notice {
 
 impl Notice {
     /// Every notice with the word that a query carries.
-    const WORDS: [(&'static str, Self); 12] = [
+    const WORDS: [(&'static str, Self); 14] = [
         ("saved", Self::Saved),
         ("connected", Self::Connected),
         ("session_revoked", Self::SessionRevoked),
@@ -94,6 +99,8 @@ impl Notice {
         ("invite_revoked", Self::InviteRevoked),
         ("role_changed", Self::RoleChanged),
         ("member_removed", Self::MemberRemoved),
+        ("decided", Self::Decided),
+        ("launch_ended", Self::LaunchEnded),
         ("signed_out", Self::SignedOut),
         ("disconnected_confirmed", Self::DisconnectedConfirmed),
         ("disconnected_not_offered", Self::DisconnectedNotOffered),
@@ -116,6 +123,8 @@ impl Notice {
             Self::InviteRevoked => "Invitation withdrawn. Its link no longer works.",
             Self::RoleChanged => "Role changed.",
             Self::MemberRemoved => "Member removed, and signed out everywhere.",
+            Self::Decided => "Decided. It holds from their next page on.",
+            Self::LaunchEnded => "Launch ended. Its view closes with the next click.",
             Self::SignedOut => "You are signed out.",
             Self::DisconnectedConfirmed => "Disconnected. The EHR confirmed that access is revoked.",
             Self::DisconnectedNotOffered => {

@@ -3,21 +3,26 @@
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
-use axum::http::header::{CONTENT_SECURITY_POLICY, LOCATION, SET_COOKIE};
+use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Redirect, Response};
+use leptos::prelude::*;
 use url::Url;
 
 use super::ehr::{ProviderQuery, caller};
+use super::launch;
+use super::plain::{self, Framed, Page};
 use super::problem::Refused;
 use super::session::cookie;
 use crate::model::id::ProviderId;
 use crate::model::problem::{Code, Problem};
 use crate::server::App;
+use crate::server::failure::Failure;
 use crate::server::flow::authorization::{self, Started};
 use crate::server::flow::connect;
 use crate::server::request::RequestMeta;
 use crate::server::smart::authorize::AuthorizationAnswer;
+use crate::server::store::flow::FlowKind;
 
 /// `GET login?providerId=…`
 pub(super) async fn login(
@@ -31,8 +36,7 @@ pub(super) async fn login(
         connect::start(&app, caller(&meta)?, id).await
     };
     match started.await {
-        Ok(started) if started.post => self_posting_form(&app, &started),
-        Ok(started) => go(&started),
+        Ok(started) => go(&app, started),
         Err(failure) => {
             let problem = failure.into_problem(&meta.request_id);
             if meta.accepts_html { back(provider.as_ref(), &problem) } else { Refused(problem).into_response() }
@@ -40,13 +44,19 @@ pub(super) async fn login(
     }
 }
 
-fn go(started: &Started) -> Response {
-    let mut response = StatusCode::SEE_OTHER.into_response();
-    for (name, text) in [(LOCATION, &started.url), (SET_COOKIE, &started.cookie)] {
-        match HeaderValue::from_str(text) {
-            Ok(value) => response.headers_mut().append(name, value),
+/// Sends the browser to the EHR's authorize page, in the way that the EHR wants.
+pub(super) fn go(app: &App, started: Started) -> Response {
+    let (url, cookie) = (started.url.clone(), started.cookie.clone());
+    let mut response = if started.post {
+        self_posting_form(app, &started)
+    } else {
+        match HeaderValue::from_str(&url) {
+            Ok(url) => (StatusCode::SEE_OTHER, [(LOCATION, url)]).into_response(),
             Err(_) => return Refused(Code::DiscoveryFailed.into()).into_response(),
-        };
+        }
+    };
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }
@@ -56,47 +66,24 @@ fn self_posting_form(app: &App, started: &Started) -> Response {
     let Ok(url) = Url::parse(&started.url) else { return Refused(Code::DiscoveryFailed.into()).into_response() };
     let mut action = url.clone();
     action.set_query(None);
-    let mut inputs = String::new();
-    for (name, value) in url.query_pairs() {
-        let (name, value) = (escape(&name), escape(&value));
-        for part in [r#"<input type="hidden" name=""#, &name, r#"" value=""#, &value, r#"">"#] {
-            inputs.push_str(part);
-        }
-    }
-    let nonce = app.ids.token();
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Going to the EHR</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"></head><body><main><h1>Going to the EHR…</h1>\
-         <form method=\"post\" action=\"{}\">{inputs}<button id=\"continue\">Continue</button></form></main>\
-         <script nonce=\"{nonce}\">document.forms[0].submit()</script></body></html>",
-        escape(action.as_str())
-    );
-    let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; form-action {}; base-uri 'none'; frame-ancestors 'none'",
-        url.origin().ascii_serialization()
-    );
-    let mut response = Html(page).into_response();
-    for (name, text) in [(CONTENT_SECURITY_POLICY, &policy), (SET_COOKIE, &started.cookie)] {
-        if let Ok(value) = HeaderValue::from_str(text) {
-            response.headers_mut().append(name, value);
-        }
-    }
-    response
-}
-
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            c => escaped.push(c),
-        }
-    }
-    escaped
+    let inputs: Vec<_> = url
+        .query_pairs()
+        .into_owned()
+        .map(|(name, value)| view! { <input type="hidden" name=name value=value/> })
+        .collect();
+    let form = view! {
+        <form method="post" action=action.to_string()>
+            {inputs}
+            <button class="button primary" id="continue">"Continue"</button>
+        </form>
+    };
+    let framed = Framed::By(&started.frame_origins);
+    let page = Page {
+        form_action: url.origin().ascii_serialization(),
+        script: Some("document.forms[0].submit()"),
+        ..Page::new("Going to the EHR", plain::card("Going to the EHR…", form.into_any()), framed)
+    };
+    page.respond(app)
 }
 
 /// `GET callback`
@@ -110,40 +97,52 @@ pub(super) async fn callback(
     let answer = query.map(|Query(answer)| answer).unwrap_or_default();
     let name = answer.state.as_deref().map(authorization::cookie_name);
     let value = name.as_deref().and_then(|name| cookie(&headers, name));
-    let result = connect::finish(&app, &answer, value.as_deref(), &meta.request_id).await;
-    let mut response = match result {
-        Ok(finished) if meta.caller.is_some() => {
-            Redirect::to(&format!("{}?notice=connected", page(Some(&finished.provider)))).into_response()
+    let taken = authorization::take(&app, &answer, value.as_deref()).await;
+    let kind = taken.as_ref().map_or_else(|(kind, _)| *kind, |row| Some(row.kind));
+    let mut response = match (taken, kind) {
+        (Ok(row), Some(FlowKind::Launch)) => launch::finish(&app, &meta, &answer, &row).await,
+        (Ok(row), _) => {
+            let result = connect::finish(&app, &answer, &row, &meta.request_id).await;
+            connected(&app, &meta, Some(&row.provider), result)
         }
-        Ok(_) => Html(CONNECTED).into_response(),
-        Err((provider, failure)) => {
-            let problem = failure.into_problem(&meta.request_id);
-            if meta.caller.is_some() { back(provider.as_ref(), &problem) } else { outside(&problem) }
+        (Err((_, failure)), Some(FlowKind::Launch)) => {
+            launch::refused(&app, &failure.into_problem(&meta.request_id), ().into_any())
         }
+        (Err((_, failure)), _) => connected(&app, &meta, None, Err(failure)),
     };
-    let cleared = name.filter(|_| value.is_some()).map(|name| format!("{name}=; Path=/; Secure; HttpOnly; Max-Age=0"));
+    // Used up. The attributes are those that it was set with, or the browser keeps it.
+    let site = if kind == Some(FlowKind::Launch) { "SameSite=None; Partitioned" } else { "SameSite=Lax" };
+    let cleared =
+        name.filter(|_| value.is_some()).map(|name| format!("{name}=; Path=/; Secure; HttpOnly; {site}; Max-Age=0"));
     if let Some(value) = cleared.and_then(|text| HeaderValue::from_str(&text).ok()) {
         response.headers_mut().append(SET_COOKIE, value);
     }
     response
 }
 
-/// For a browser without a session of ours: an application started the connect with its API token.
-const CONNECTED: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Connected</title></head>\
-    <body><main><h1>Connected</h1><p>The EHR is connected. You can close this window.</p></main></body></html>";
-
-fn outside(problem: &Problem) -> Response {
-    let entry = problem.code.entry();
-    let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::BAD_REQUEST);
-    let page = format!(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Not connected</title></head><body><main>\
-         <h1>Not connected</h1><p>{}</p><p>{}</p><p>Code <code>{}</code>, request <code>{}</code></p></main></body></html>",
-        entry.message,
-        entry.action,
-        entry.name,
-        problem.request_id.as_deref().unwrap_or_default()
-    );
-    (status, Html(page)).into_response()
+/// Back to the settings page; or, for a browser without a session of ours (an application started the
+/// connect with its API token), a page that says how it went.
+fn connected(app: &App, meta: &RequestMeta, provider: Option<&ProviderId>, result: Result<(), Failure>) -> Response {
+    let signed_in = meta.caller.is_some();
+    match result {
+        Ok(()) if signed_in => Redirect::to(&format!("{}?notice=connected", page(provider))).into_response(),
+        Ok(()) => {
+            let content = view! { <p>"The EHR is connected. You can close this window."</p> };
+            Page::new("Connected", plain::card("Connected", content.into_any()), Framed::Never).respond(app)
+        }
+        Err(failure) => {
+            let problem = failure.into_problem(&meta.request_id);
+            if signed_in {
+                return back(provider, &problem);
+            }
+            let entry = problem.code.entry();
+            let body = plain::problem(&problem, entry.action, ().into_any());
+            // Nothing tells a launch's lost answer from a connect's: this page may stand in a frame.
+            let page =
+                Page { status: plain::status(problem.code), ..Page::new("Not connected", body, Framed::ByAnyone) };
+            page.respond(app)
+        }
+    }
 }
 
 fn page(provider: Option<&ProviderId>) -> String {

@@ -15,11 +15,18 @@ use crate::api;
 use crate::model::problem::{Code, Problem};
 use crate::server::request::RequestMeta;
 
-/// Pages that need no session.
-pub const PUBLIC_PAGES: [&str; 6] = ["/sign-in", "/sign-in/code", "/setup", "/invite", "/reset", "/troubleshooting"];
+/// The pages before a session, which are rendered on the server only.
+pub const PLAIN_PAGES: [&str; 5] = ["/sign-in", "/sign-in/code", "/setup", "/invite", "/reset"];
+
+/// Another page that needs no session.
+const TROUBLESHOOTING: &str = "/troubleshooting";
 
 /// Routes under `/api/integrations/ehr/` that need neither session nor token.
-pub const PUBLIC_ROUTES: [&str; 2] = ["/api/integrations/ehr/jwks", "/api/integrations/ehr/callback"];
+pub const PUBLIC_ROUTES: [&str; 3] =
+    ["/api/integrations/ehr/jwks", "/api/integrations/ehr/callback", "/api/integrations/ehr/launch"];
+
+/// Views of launches, which have cookies of their own.
+const EMBED: &str = "/embed/";
 
 /// Sends anonymous browsers to the sign-in page, and refuses other anonymous requests.
 pub async fn refuse_anonymous(request: Request, next: Next) -> Response {
@@ -49,5 +56,9 @@ fn typed(problem: Problem) -> Response {
 }
 
 fn is_public(path: &str) -> bool {
-    PUBLIC_PAGES.contains(&path) || PUBLIC_ROUTES.contains(&path) || api::PUBLIC.contains(&path)
+    PLAIN_PAGES.contains(&path)
+        || path == TROUBLESHOOTING
+        || path.starts_with(EMBED)
+        || PUBLIC_ROUTES.contains(&path)
+        || api::PUBLIC.contains(&path)
 }

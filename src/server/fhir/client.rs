@@ -67,7 +67,29 @@ impl FhirClient<'_> {
     /// # Errors
     /// See [`FhirError`].
     pub async fn read(&self, path: &str, resource_type: &str) -> Result<Value, FhirError> {
-        let url = self.address(path)?;
+        self.get(self.address(path)?, resource_type).await
+    }
+
+    /// Searches a type, and answers the first page of what matches (FHIR R4, "search"): entries of other
+    /// types, such as an outcome, are left out.
+    ///
+    /// # Errors
+    /// See [`FhirError`].
+    pub async fn search(&self, resource_type: &str, params: &[(&str, &str)]) -> Result<Found, FhirError> {
+        let mut url = self.address(resource_type)?;
+        url.query_pairs_mut().extend_pairs(params);
+        let mut bundle = self.get(url, "Bundle").await?;
+        let more = bundle.get("link").and_then(Value::as_array).into_iter().flatten().any(is_next);
+        let entries = match bundle.get_mut("entry").map(Value::take) {
+            Some(Value::Array(entries)) => entries,
+            _ => Vec::new(),
+        };
+        let resources = entries.into_iter().filter_map(|mut entry| entry.get_mut("resource").map(Value::take));
+        let resources = resources.filter(|resource| type_of(resource) == Some(resource_type)).collect();
+        Ok(Found { resources, more })
+    }
+
+    async fn get(&self, url: Url, resource_type: &str) -> Result<Value, FhirError> {
         let request = Request { url: url.as_str(), accept: self.accept, bearer: self.token, headers: self.headers };
         let answer = self.http.get(&request).await?;
         match answer.status.as_u16() {
@@ -79,8 +101,7 @@ impl FhirClient<'_> {
             status => return Err(FhirError::Status(status)),
         }
         let resource: Value = serde_json::from_slice(&answer.body).map_err(|_| FhirError::Invalid)?;
-        let fits = resource.get("resourceType").and_then(Value::as_str) == Some(resource_type);
-        if fits { Ok(resource) } else { Err(FhirError::Invalid) }
+        if type_of(&resource) == Some(resource_type) { Ok(resource) } else { Err(FhirError::Invalid) }
     }
 
     /// The address of a path, which must stay below the base: ids come from the EHR's answers.
@@ -90,6 +111,22 @@ impl FhirClient<'_> {
         let below = url.origin() == base.origin() && url.path().starts_with(base.path());
         if below { Ok(url) } else { Err(FhirError::Invalid) }
     }
+}
+
+/// A page of a search.
+pub struct Found {
+    /// What matched.
+    pub resources: Vec<Value>,
+    /// Whether the server has more.
+    pub more: bool,
+}
+
+fn type_of(resource: &Value) -> Option<&str> {
+    resource.get("resourceType").and_then(Value::as_str)
+}
+
+fn is_next(link: &Value) -> bool {
+    link.get("relation").and_then(Value::as_str) == Some("next")
 }
 
 /// Whether a text is a FHIR id (R4, "id": 1 to 64 of letters, digits, `-` and `.`); some vendors

@@ -15,8 +15,8 @@ pub fn summary(patient: &Value) -> PatientSummary {
     }
 }
 
-/// The official name where there is one, else the first.
-fn name(patient: &Value) -> Option<String> {
+/// The name of a person's record: the official one where there is one, else the first.
+pub fn name(patient: &Value) -> Option<String> {
     let names = patient.get("name")?.as_array()?;
     let official = |name: &&Value| name.get("use").and_then(Value::as_str) == Some("official");
     let chosen = names.iter().find(official).or_else(|| names.first())?;

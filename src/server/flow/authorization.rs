@@ -24,7 +24,7 @@ use crate::server::smart::discovery::SmartConfiguration;
 use crate::server::smart::id_token::{Expected, Identity};
 use crate::server::smart::token::TokenAnswer;
 use crate::server::store::connection::Terms;
-use crate::server::store::flow::{self, FlowRow};
+use crate::server::store::flow::{self, FlowKind, FlowRow};
 use crate::server::store::{StoreError, audit};
 use crate::server::vault::Place;
 
@@ -41,6 +41,8 @@ pub struct Started {
     pub post: bool,
     /// The `Set-Cookie` header that ties the answer to this browser.
     pub cookie: String,
+    /// Who may frame a page of ours on this way: the practice's EHR, in a launch.
+    pub frame_origins: Vec<String>,
 }
 
 /// What is kept, sealed, between start and finish.
@@ -63,6 +65,8 @@ pub(super) struct Secrets {
 
 /// What an answer was exchanged for.
 pub(super) struct Granted {
+    /// The practice's provider.
+    pub ready: Ready,
     /// With whom, and on which terms.
     pub terms: Terms,
     /// The token endpoint's answer.
@@ -71,11 +75,39 @@ pub(super) struct Granted {
     pub identity: Option<Identity>,
 }
 
+/// What to ask an EHR for.
+pub(super) struct Ask<'a> {
+    /// The practice's provider.
+    pub ready: &'a Ready,
+    /// The scopes.
+    pub scopes: &'a [Scope],
+    /// The launch that the EHR started; `None` in a standalone connect.
+    pub launch: Option<EhrLaunch<'a>>,
+}
+
+/// A launch as the EHR started it.
+#[derive(Clone, Copy)]
+pub(super) struct EhrLaunch<'a> {
+    /// The opaque handle, which goes back untouched.
+    pub handle: &'a str,
+    /// The `iss`, which is the audience.
+    pub iss: &'a str,
+    /// Who may frame a page of ours on this way.
+    pub frame_origins: &'a [String],
+}
+
+impl Ask<'_> {
+    const fn kind(&self) -> FlowKind {
+        if self.launch.is_some() { FlowKind::Launch } else { FlowKind::Connect }
+    }
+}
+
 /// Sends the browser to the EHR.
 ///
 /// # Errors
 /// `discovery_failed`, `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`.
-pub(super) async fn begin(app: &App, caller: &Caller, ready: &Ready, scopes: &[Scope]) -> Outcome<Started> {
+pub(super) async fn begin(app: &App, caller: &Caller, ask: &Ask<'_>) -> Outcome<Started> {
+    let Ask { ready, scopes, launch } = ask;
     let found = client::discover(app, ready).await?;
     client::check_pkce(&found)?;
     let auth_method = client::auth_method(app, ready, &found)?;
@@ -107,37 +139,32 @@ pub(super) async fn begin(app: &App, caller: &Caller, ready: &Ready, scopes: &[S
         state: &state,
         nonce: secrets.nonce.as_deref(),
         audience: match ready.plugin.quirks().aud_mode {
-            AudMode::FhirBase => Some(("aud", &secrets.fhir_base)),
+            AudMode::FhirBase => Some(("aud", launch.map_or(secrets.fhir_base.as_str(), |launch| launch.iss))),
             AudMode::Omit => None,
         },
-        launch: None,
+        launch: launch.map(|launch| launch.handle),
         verifier: &secrets.verifier,
     };
     let url = request.url().map_err(|_| Failure::explained(Code::DiscoveryFailed, "authorization endpoint"))?;
     let post = by_post(ready, &found, &url);
-    keep(app, caller, &ProviderId::new(ready.plugin.id()), &state, &cookie, &secrets).await?;
-    Ok(Started { url: url.into(), post, cookie: flow_cookie(&state, &cookie) })
+    keep(app, caller, ask, &state, &cookie, &secrets).await?;
+    let frame_origins = launch.map(|launch| launch.frame_origins.to_vec()).unwrap_or_default();
+    Ok(Started { url: url.into(), post, cookie: flow_cookie(ask.kind(), &state, &cookie), frame_origins })
 }
 
 /// Keeps a flow, and writes the audit line of its start.
-async fn keep(
-    app: &App,
-    caller: &Caller,
-    id: &ProviderId,
-    state: &str,
-    cookie: &str,
-    secrets: &Secrets,
-) -> Outcome<()> {
+async fn keep(app: &App, caller: &Caller, ask: &Ask<'_>, state: &str, cookie: &str, secrets: &Secrets) -> Outcome<()> {
     let state_hash = hash_token(state);
     let plain = serde_json::to_string(secrets).map_err(|_| Failure::Corrupt("flow"))?;
     let sealed = app.vault.seal(flow_place(&caller.practice, &state_hash), &plain.into())?;
     let now = app.clock.now();
     let row = FlowRow {
+        kind: ask.kind(),
         practice: caller.practice.clone(),
-        provider: id.clone(),
+        provider: ProviderId::new(ask.ready.plugin.id()),
         member: match &caller.actor {
             Actor::Member { id, .. } => Some(id.clone()),
-            Actor::Token { .. } | Actor::Operator => None,
+            _ => None,
         },
         cookie_hash: hash_token(cookie),
         sealed,
@@ -148,19 +175,36 @@ async fn keep(
     };
     let mut tx = app.db.begin_write().await?;
     flow::add(&mut tx, &row).await?;
-    audit::add(&mut *tx, &caller.event(app, "connection.started", id.as_str(), "ok")).await?;
+    let action = match row.kind {
+        FlowKind::Connect => "connection.started",
+        FlowKind::Launch => "launch.started",
+    };
+    audit::add(&mut *tx, &caller.event(app, action, row.provider.as_str(), "ok")).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(())
 }
 
 /// Takes the flow that an answer belongs to. `cookie` is what the browser sent back under
-/// [`cookie_name`].
+/// [`cookie_name`]. With a failure comes what would have been finished, where that is known.
 ///
 /// # Errors
 /// `state_mismatch`, `cookie_blocked`, `state_expired`.
-pub(super) async fn take(app: &App, answer: &AuthorizationAnswer, cookie: Option<&str>) -> Outcome<FlowRow> {
+pub async fn take(
+    app: &App,
+    answer: &AuthorizationAnswer,
+    cookie: Option<&str>,
+) -> Result<FlowRow, (Option<FlowKind>, Failure)> {
+    let row = find(app, answer).await.map_err(|failure| (None, failure))?;
+    let kind = row.kind;
+    take_up(app, row, cookie).await.map_err(|failure| (Some(kind), failure))
+}
+
+async fn find(app: &App, answer: &AuthorizationAnswer) -> Outcome<FlowRow> {
     let state = answer.state.as_deref().ok_or(Code::StateMismatch)?;
-    let row = flow::find(&app.db, &hash_token(state)).await?.ok_or(Code::StateMismatch)?;
+    Ok(flow::find(&app.db, &hash_token(state)).await?.ok_or(Code::StateMismatch)?)
+}
+
+async fn take_up(app: &App, row: FlowRow, cookie: Option<&str>) -> Outcome<FlowRow> {
     // Before anything is used up: another browser must not be able to end somebody's connect.
     let cookie = cookie.ok_or(Code::CookieBlocked)?;
     if !bool::from(hash_token(cookie).as_bytes().ct_eq(row.cookie_hash.as_bytes())) {
@@ -202,7 +246,7 @@ pub(super) async fn redeem(app: &App, answer: &AuthorizationAnswer, row: &FlowRo
         .await
         .map_err(|error| Failure::explained(error.code(), error.to_string()))?;
     let identity = identity(app, &tokens, &secrets).await?;
-    Ok(Granted { terms, tokens, identity })
+    Ok(Granted { ready, terms, tokens, identity })
 }
 
 impl Secrets {
@@ -257,9 +301,14 @@ pub fn cookie_name(state: &str) -> String {
     format!("__Host-flow-{}", hash.get(..16).unwrap_or_default())
 }
 
-/// Lax: the EHR's answer is a top-level GET from another site.
-fn flow_cookie(state: &str, value: &str) -> String {
-    format!("{}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={LIFE}", cookie_name(state))
+/// A connect's answer is a top-level GET from another site, for which Lax is enough. A launch may run in
+/// the EHR's frame, where only a partitioned cookie comes back (CHIPS).
+fn flow_cookie(kind: FlowKind, state: &str, value: &str) -> String {
+    let site = match kind {
+        FlowKind::Connect => "SameSite=Lax",
+        FlowKind::Launch => "SameSite=None; Partitioned",
+    };
+    format!("{}={value}; Path=/; Secure; HttpOnly; {site}; Max-Age={LIFE}", cookie_name(state))
 }
 
 fn flow_place<'a>(practice: &'a PracticeId, state_hash: &'a str) -> Place<'a> {

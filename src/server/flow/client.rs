@@ -13,6 +13,7 @@ use crate::model::field::Rule;
 use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::Code;
 use crate::model::provider::WriteFlags;
+use crate::model::scope::Scope;
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
 use crate::server::provider::{self, BasicEncoding, PracticeConfig, Provider};
@@ -38,6 +39,11 @@ impl Ready {
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let header = self.plugin.quirks().client_id_header;
         header.map(|name| (name, self.config.client_id.clone())).into_iter().collect()
+    }
+
+    /// What the vendor wants in `Accept` on FHIR calls.
+    pub fn accept(&self) -> &'static str {
+        self.plugin.quirks().accept.unwrap_or("application/fhir+json")
     }
 }
 
@@ -65,6 +71,24 @@ pub(super) async fn configured(app: &App, practice: &PracticeId, id: &ProviderId
     let fhir_base = plugin.fhir_base_url(&config).to_string();
     let flags = settings::view::write_flags(loaded.flags());
     Ok(Ready { plugin, config, fhir_base, secret, flags, enabled: loaded.is_enabled(id) })
+}
+
+/// What to ask for: the flow's own scopes, then the provider's defaults or `SMART_DEFAULT_SCOPES` but for
+/// those that the flow never asks for, then what the write flags add.
+pub(super) fn scopes(app: &App, plugin: &dyn Provider, flags: WriteFlags, first: &str, never: &[&str]) -> Vec<Scope> {
+    let defaults = match &app.config.default_scopes {
+        Some(scopes) => scopes.clone(),
+        None => plugin.default_scopes(WriteFlags::default()),
+    };
+    let writes = plugin.write_scopes(flags);
+    let mut scopes = Scope::parse_list(first);
+    for scope in defaults.into_iter().chain(writes.iter().filter_map(|text| Scope::parse(text))) {
+        let unwanted = matches!(&scope, Scope::Flow(name) if never.contains(&name.as_str()));
+        if !unwanted && !scopes.contains(&scope) {
+            scopes.push(scope);
+        }
+    }
+    scopes
 }
 
 /// Reads where the EHR's endpoints are.

@@ -3,7 +3,7 @@
 //! SMART App Launch 2.2, "Standalone Launch". Guards: tokens go straight into the vault; a connection
 //! replaces the provider's earlier one, and nothing else.
 
-use super::authorization::{self, Granted, Started};
+use super::authorization::{self, Ask, Granted, Started};
 use super::sealed::Holder;
 use super::{Actor, Caller, client};
 use crate::model::connection::ConnectionStatus;
@@ -20,30 +20,11 @@ use crate::server::store::connection::{self, Connection};
 use crate::server::store::flow::FlowRow;
 use crate::server::store::{StoreError, audit};
 
-/// A finished connect.
-#[derive(Debug)]
-pub struct Finished {
-    /// Which provider's page to go to.
-    pub provider: ProviderId,
-}
-
 /// The scopes of a standalone connect: the flow's own, then the provider's defaults or
 /// `SMART_DEFAULT_SCOPES`, then what the write flags add.
 pub fn scopes_to_ask(app: &App, plugin: &dyn Provider, flags: WriteFlags) -> Vec<Scope> {
-    let defaults = match &app.config.default_scopes {
-        Some(scopes) => scopes.clone(),
-        None => plugin.default_scopes(WriteFlags::default()),
-    };
-    let writes = plugin.write_scopes(flags);
-    let mut scopes = Vec::new();
-    let all = Scope::parse("launch/patient").into_iter().chain(defaults);
-    for scope in all.chain(writes.iter().filter_map(|text| Scope::parse(text))) {
-        // `launch` alone belongs to launches that the EHR starts.
-        if scope != Scope::Flow("launch".into()) && !scopes.contains(&scope) {
-            scopes.push(scope);
-        }
-    }
-    scopes
+    // `launch` alone belongs to launches that the EHR starts.
+    client::scopes(app, plugin, flags, "launch/patient", &["launch"])
 }
 
 /// Starts a standalone connect.
@@ -55,37 +36,25 @@ pub async fn start(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<Start
     caller.require(Permission::Connect)?;
     let ready = client::ready(app, &caller.practice, id).await?;
     let scopes = scopes_to_ask(app, ready.plugin, ready.flags);
-    authorization::begin(app, caller, &ready, &scopes).await
+    authorization::begin(app, caller, &Ask { ready: &ready, scopes: &scopes, launch: None }).await
 }
 
-/// Takes the EHR's answer. `cookie` is what the browser sent back under [`authorization::cookie_name`]. The
-/// provider comes back with a failure too, once it is known.
+/// Keeps what the EHR's answer grants.
 ///
 /// # Errors
-/// `state_mismatch`, `state_expired`, `cookie_blocked`, what the EHR answered, `conflict` when the
-/// settings changed meanwhile, and everything of the token exchange and the identity token.
-pub async fn finish(
-    app: &App,
-    answer: &AuthorizationAnswer,
-    cookie: Option<&str>,
-    request_id: &str,
-) -> Result<Finished, (Option<ProviderId>, Failure)> {
-    let row = authorization::take(app, answer, cookie).await.map_err(|failure| (None, failure))?;
-    let provider = row.provider.clone();
-    let caller = Caller { practice: row.practice.clone(), actor: Actor::Operator, request_id: request_id.into() };
-    let result = complete(app, answer, &row, &caller).await;
+/// What the EHR answered, `conflict` when the settings changed meanwhile, and everything of the token
+/// exchange and the identity token.
+pub async fn finish(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, request_id: &str) -> Outcome<()> {
+    let caller = Caller { practice: row.practice.clone(), actor: Actor::Browser, request_id: request_id.into() };
+    let result = complete(app, answer, row, &caller).await;
     let outcome = result.as_ref().err().map_or("ok", |failure| failure.code().name());
-    let event =
-        audit::Event { actor: "browser".into(), ..caller.event(app, "connection.made", provider.as_str(), outcome) };
-    let audited = audit::add(app.db.pool(), &event).await.map_err(Failure::from);
-    match result.and(audited) {
-        Ok(()) => Ok(Finished { provider }),
-        Err(failure) => Err((Some(provider), failure)),
-    }
+    let event = caller.event(app, "connection.made", row.provider.as_str(), outcome);
+    audit::add(app.db.pool(), &event).await.map_err(Failure::from)?;
+    result
 }
 
 async fn complete(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, caller: &Caller) -> Outcome<()> {
-    let Granted { terms, tokens, identity } = authorization::redeem(app, answer, row).await?;
+    let Granted { terms, tokens, identity, .. } = authorization::redeem(app, answer, row).await?;
     let id = ConnectionId::new(app.ids.mint());
     let holder = Holder { practice: &row.practice, table: "connections", row: id.as_str(), terms: &terms };
     let sealed = holder.seal(app, &tokens)?;

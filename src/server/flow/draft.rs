@@ -54,7 +54,7 @@ pub async fn take(app: &App, caller: Option<&Caller>, id: &str) -> Outcome<Optio
 const fn session_of(caller: &Caller) -> Option<&SessionId> {
     match &caller.actor {
         Actor::Member { session, .. } => Some(session),
-        Actor::Token { .. } | Actor::Operator => None,
+        _ => None,
     }
 }
 

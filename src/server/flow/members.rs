@@ -138,8 +138,8 @@ async fn keep_an_owner(tx: &mut Tx, target: &Member) -> Outcome<()> {
 fn require_over(caller: &Caller, role: Role) -> Outcome<()> {
     let may = match &caller.actor {
         Actor::Member { role: own, .. } => own.may_manage(role),
-        Actor::Token { .. } => false,
         Actor::Operator => true,
+        Actor::Token { .. } | Actor::Browser | Actor::Clinician { .. } => false,
     };
     if may { Ok(()) } else { Err(Code::Forbidden.into()) }
 }

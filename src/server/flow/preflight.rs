@@ -94,7 +94,7 @@ fn fhir_client<'a>(
         http: &app.http,
         base: &usable.connection.terms.fhir_base,
         token: Some(&usable.token),
-        accept: ready.plugin.quirks().accept.unwrap_or("application/fhir+json"),
+        accept: ready.accept(),
         headers,
     }
 }

@@ -42,10 +42,7 @@ pub(super) async fn grant(
     let client_id_in_body = ready.plugin.quirks().client_id_in_body;
     let mut tokens = Vec::new();
     if terms.revocation_endpoint.is_some() {
-        let sealed = [
-            (Kind::Refresh, "refresh_token", refresh_token),
-            (Kind::Access, "access_token", access_token),
-        ];
+        let sealed = [(Kind::Refresh, "refresh_token", refresh_token), (Kind::Access, "access_token", access_token)];
         for (kind, column, sealed) in sealed {
             let Some(sealed) = sealed else { continue };
             // An assertion is good for one request.

@@ -67,6 +67,8 @@ pub struct AuthorizationAnswer {
     pub error: Option<String>,
     /// For developers; used to tell errors apart, never shown.
     pub error_description: Option<String>,
+    /// The EHR's page about the error.
+    pub error_uri: Option<String>,
     /// The issuer of the answer (RFC 9207).
     pub iss: Option<String>,
 }

@@ -46,8 +46,26 @@ pub struct TokenAnswer {
     #[serde(default)]
     pub id_token: Option<SecretString>,
     /// The patient of the grant.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient_text")]
     pub patient: Option<String>,
+    /// The encounter that is open in the EHR.
+    #[serde(default, deserialize_with = "lenient_text")]
+    pub encounter: Option<String>,
+    /// What the user wants to do.
+    #[serde(default, deserialize_with = "lenient_text")]
+    pub intent: Option<String>,
+    /// `false` when the EHR shows the patient's name itself.
+    #[serde(default, deserialize_with = "lenient_bool")]
+    pub need_patient_banner: Option<bool>,
+    /// Where the EHR's colours are.
+    #[serde(default, deserialize_with = "lenient_text")]
+    pub smart_style_url: Option<String>,
+    /// The EHR's tenant.
+    #[serde(default, deserialize_with = "lenient_text")]
+    pub tenant: Option<String>,
+    /// Further references of the launch.
+    #[serde(default, rename = "fhirContext")]
+    pub fhir_context: Option<serde_json::Value>,
 }
 
 /// Why there is no token.
@@ -165,6 +183,26 @@ fn lenient_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
         Some(Seconds::Other(_)) | None => None,
     }
     .filter(|seconds| (0..=31_536_000).contains(seconds)))
+}
+
+/// Context that is no text is as good as none; it must not cost the token.
+fn lenient_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| match value {
+        serde_json::Value::String(text) if !text.trim().is_empty() => Some(text),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }))
+}
+
+/// Some servers send `"false"`.
+fn lenient_bool<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    let value = Option::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(value.and_then(|value| match value {
+        serde_json::Value::Bool(is) => Some(is),
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }))
 }
 
 #[cfg(test)]

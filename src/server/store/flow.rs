@@ -1,22 +1,46 @@
-//! `oauth_flows`: connects between our redirect and the EHR's answer.
+//! `oauth_flows`: connects and launches between our redirect and the EHR's answer.
 //!
 //! Guards: a flow is found by the hash of its state only, and is used once.
 
 use sqlx::Row;
 
-use super::{Database, Stored, Tx};
+use super::{Database, StoreError, Stored, Tx};
 use crate::model::id::{MemberId, PracticeId, ProviderId};
 use crate::model::time::Timestamp;
 
-/// A connect under way.
+/// What an answer of the EHR finishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowKind {
+    /// A standalone connect: the practice's service connection.
+    Connect,
+    /// An EHR launch: a view of one patient.
+    Launch,
+}
+
+impl FlowKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Launch => "launch",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Connect, Self::Launch].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// A connect or launch under way.
 pub struct FlowRow {
     /// The hash of the `state` parameter.
     pub state_hash: String,
+    /// What it finishes.
+    pub kind: FlowKind,
     /// Whose.
     pub practice: PracticeId,
     /// With which provider.
     pub provider: ProviderId,
-    /// Who started it; absent for an API token.
+    /// Who started it; absent for an API token and for an EHR.
     pub member: Option<MemberId>,
     /// The hash of the browser's cookie.
     pub cookie_hash: String,
@@ -37,7 +61,7 @@ pub struct FlowRow {
 pub async fn add(tx: &mut Tx, flow: &FlowRow) -> Stored<()> {
     sqlx::query(
         "INSERT INTO oauth_flows (state_hash, practice_id, provider_id, member_id, cookie_hash, sealed, created_at, \
-         expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+         expires_at, kind) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(flow.state_hash.clone())
     .bind(flow.practice.to_string())
@@ -47,6 +71,7 @@ pub async fn add(tx: &mut Tx, flow: &FlowRow) -> Stored<()> {
     .bind(flow.sealed.clone())
     .bind(flow.created_at.0)
     .bind(flow.expires_at.0)
+    .bind(flow.kind.as_str().to_owned())
     .execute(&mut **tx)
     .await?;
     // Old flows go with the next new one: nothing else grows this table.
@@ -63,8 +88,8 @@ pub async fn add(tx: &mut Tx, flow: &FlowRow) -> Stored<()> {
 /// When the database fails.
 pub async fn find(db: &Database, state_hash: &str) -> Stored<Option<FlowRow>> {
     let row = sqlx::query(
-        "SELECT practice_id, provider_id, member_id, cookie_hash, sealed, created_at, expires_at, used_at FROM oauth_flows \
-         WHERE state_hash = $1",
+        "SELECT practice_id, provider_id, member_id, cookie_hash, sealed, created_at, expires_at, used_at, kind \
+         FROM oauth_flows WHERE state_hash = $1",
     )
     .bind(state_hash.to_owned())
     .fetch_optional(db.pool())
@@ -72,8 +97,10 @@ pub async fn find(db: &Database, state_hash: &str) -> Stored<Option<FlowRow>> {
     let Some(row) = row else { return Ok(None) };
     let (practice, provider): (String, String) = (row.try_get("practice_id")?, row.try_get("provider_id")?);
     let member: Option<String> = row.try_get("member_id")?;
+    let kind: String = row.try_get("kind")?;
     Ok(Some(FlowRow {
         state_hash: state_hash.to_owned(),
+        kind: FlowKind::parse(&kind).ok_or(StoreError::Corrupt("oauth_flows.kind"))?,
         practice: PracticeId::new(practice),
         provider: ProviderId::new(provider),
         member: member.map(MemberId::new),

@@ -17,6 +17,7 @@ const INTEGRATIONS: &str = include_str!("../../../migrations/0002_integrations.s
 const AUDIT: &str = include_str!("../../../migrations/0003_audit.sql");
 const APPEND_ONLY_SQLITE: &str = include_str!("../../../migrations/0004_audit_append_only.sqlite.sql");
 const APPEND_ONLY_POSTGRES: &str = include_str!("../../../migrations/0004_audit_append_only.postgres.sql");
+const LAUNCHES: &str = include_str!("../../../migrations/0005_launches.sql");
 
 fn migrations(dialect: Dialect) -> Vec<Migration> {
     let append_only = match dialect {
@@ -28,6 +29,7 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
         (2, "integrations", INTEGRATIONS),
         (3, "audit", AUDIT),
         (4, "append only", append_only),
+        (5, "launches", LAUNCHES),
     ];
     texts
         .into_iter()

@@ -13,10 +13,11 @@ use leptos::server_fn::ServerFn;
 /// A page of the navigation: address, label, icon, and what a role needs for it.
 type Entry = (&'static str, &'static str, icondata::Icon, Option<Permission>);
 
-const ENTRIES: [Entry; 6] = [
+const ENTRIES: [Entry; 7] = [
     ("/", "Overview", icondata::LuLayoutDashboard, None),
     ("/settings/ehr-integrations", "EHR integrations", icondata::LuPlug, Some(Permission::ReadSettings)),
     ("/members", "Members", icondata::LuUsers, Some(Permission::ReadMembers)),
+    ("/launches", "EHR launches", icondata::LuAppWindow, Some(Permission::ReadMembers)),
     ("/audit", "Audit trail", icondata::LuScrollText, Some(Permission::ReadAudit)),
     ("/account", "Your account", icondata::LuUser, None),
     ("/troubleshooting", "Troubleshooting", icondata::LuLifeBuoy, None),

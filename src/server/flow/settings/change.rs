@@ -15,7 +15,7 @@ use crate::server::failure::Outcome;
 use crate::server::flow::Caller;
 use crate::server::flow::retire::{self, Retiring};
 use crate::server::provider::{self, PracticeConfig, Provider, Values};
-use crate::server::store::{StoreError, Tx, audit, connection, secret, settings};
+use crate::server::store::{StoreError, Tx, audit, connection, launch_rules, secret, settings};
 
 /// A change; what is `None` or absent stays.
 #[derive(Default)]
@@ -249,6 +249,8 @@ impl Judged<'_> {
                 }
             }
         }
+        let issuers: Vec<_> = self.plugin.launch_issuers(&config).iter().map(ToString::to_string).collect();
+        launch_rules::register(tx, &caller.practice, self.id, &issuers).await?;
         saved.provider_configs.insert(self.id.clone(), self.tidy());
         Ok(ends)
     }

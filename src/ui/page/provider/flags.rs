@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use crate::model::provider::ProviderPage;
 use crate::model::settings::Flags;
+use crate::ui::part::checkbox::checkbox;
 
 /// The switches. `flags` is what is checked: saved, or typed before the form was refused.
 pub fn switches(page: &ProviderPage, flags: Flags) -> AnyView {
@@ -13,28 +14,28 @@ pub fn switches(page: &ProviderPage, flags: Flags) -> AnyView {
         <fieldset class="space-y-4" disabled=!page.may_write>
             <legend class="title-3">"What this practice allows"</legend>
             <p class="muted small">"These switches hold for every provider of the practice. Everything starts read-only."</p>
-            {switch(
+            {checkbox(
                 "enable_write",
                 "Enable write",
                 "Allows creating records at all. Needs the EHR's write scopes; connect again after switching it on.",
                 None,
                 flags.enable_write,
             )}
-            {switch(
+            {checkbox(
                 "enable_patient_create",
                 "Patient create",
                 "Needs Enable write, and the scope to create patients.",
                 lacks(page.writes.patient, "creating patients"),
                 flags.enable_patient_create,
             )}
-            {switch(
+            {checkbox(
                 "enable_note_create",
                 "Draft note create",
                 "Needs Enable write, and the scope to create documents. A clinician files each note.",
                 lacks(page.writes.note, "filing notes"),
                 flags.enable_note_create,
             )}
-            {switch(
+            {checkbox(
                 "enable_bulk_export",
                 "Bulk export",
                 "Needs a signing key and the EHR's approval for system access.",
@@ -42,31 +43,6 @@ pub fn switches(page: &ProviderPage, flags: Flags) -> AnyView {
                 flags.enable_bulk_export,
             )}
         </fieldset>
-    }
-    .into_any()
-}
-
-fn switch(key: &'static str, label: &'static str, needs: &'static str, lacks: Option<String>, on: bool) -> AnyView {
-    let (id, help) = (format!("field-{key}"), format!("help-{key}"));
-    view! {
-        <div class="flex gap-3">
-            <input
-                type="checkbox"
-                class="checkbox checkbox-sm checkbox-primary mt-0.5"
-                id=id.clone()
-                name=key
-                value="true"
-                checked=on
-                aria-describedby=help.clone()
-            />
-            <div class="min-w-0">
-                <label class="font-medium" for=id>{label}</label>
-                <p class="muted small" id=help>
-                    {needs}
-                    {lacks.map(|lacks| view! { " " <strong class="font-medium text-warning">{lacks}</strong> })}
-                </p>
-            </div>
-        </div>
     }
     .into_any()
 }
