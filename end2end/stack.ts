@@ -43,7 +43,8 @@ export class Stack {
     readonly ehr: string,
   ) {}
 
-  static async start(): Promise<Stack> {
+  /** `sandbox`: further arguments of the sandbox EHR. */
+  static async start(sandbox: string[] = []): Promise<Stack> {
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'ehr-end2end-'));
     for (const name of ['ehr-integrations', 'hash.txt']) fs.copyFileSync(path.join(release, name), path.join(folder, name));
     fs.cpSync(path.join(root, 'target/site'), path.join(folder, 'site'), { recursive: true });
@@ -64,15 +65,15 @@ export class Stack {
       EHR_ALLOW_PRIVATE_NETWORK: '1',
     };
     const stack = new Stack(folder, env, app, ehr);
-    stack.spawn('sandbox');
+    stack.spawn('sandbox', ...sandbox);
     stack.spawn('serve');
     await waitFor(`${ehr}/fhir/metadata`, () => stack.output);
     await waitFor(`http://127.0.0.1:${appPort}/healthz`, () => stack.output);
     return stack;
   }
 
-  private spawn(command: string): void {
-    const child = spawn(path.join(this.folder, 'ehr-integrations'), [command], { cwd: '/', env: this.env });
+  private spawn(...args: string[]): void {
+    const child = spawn(path.join(this.folder, 'ehr-integrations'), args, { cwd: '/', env: this.env });
     const keep = (chunk: Buffer) => { this.output += chunk.toString(); };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
@@ -108,6 +109,18 @@ export class Stack {
     const password = 'correct horse battery staple';
     this.run(['admin', 'create', '--practice', practice, '--email', email, '--password-stdin', '--role', role], password);
     return { email, password };
+  }
+
+  /** Configures a practice's generic provider for the sandbox, without a browser. */
+  async configure(practice: string): Promise<void> {
+    const token = this.run(['tokens', 'create', '--practice', practice, '--name', 'set-up', '--scope', 'config:write']);
+    const generic = { issuer: `${this.ehr}/fhir`, clientId: 'demo-secret', clientSecret: 'sandbox-secret' };
+    const answer = await fetch(`${this.app}/api/integrations/ehr/config`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ enabledProviders: ['generic'], providerConfigs: { generic } }),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
   }
 
   async stop(): Promise<void> {

@@ -44,7 +44,7 @@ impl Scene {
     /// The whole way of a launch, to the page at its end.
     async fn launch(&self, browser: &mut Browser, patient: &str) -> (String, Page) {
         let url = self.launch_url(patient, &json!({})).await;
-        follow(browser, &url).await
+        follow(browser, &format!("{url}&providerId=generic&practiceId={}", self.practice)).await
     }
 
     /// A form of the owner's.

@@ -64,7 +64,7 @@ impl<'a> Page<'a> {
     pub fn respond(self, app: &App) -> Response {
         let nonce = app.ids.token();
         let policy = self.policy(app, &nonce);
-        let colours = self.style.map(colours).unwrap_or_default();
+        let css = format!("{CSS}{}", self.style.map(colours).unwrap_or_default());
         let reload = self.reload_after.map(|seconds| {
             view! { <meta http-equiv="refresh" content=seconds.max(1).to_string()/> }
         });
@@ -77,12 +77,12 @@ impl<'a> Page<'a> {
                     <meta name="viewport" content="width=device-width, initial-scale=1"/>
                     {reload}
                     <title>{format!("{} · {}", self.title, text::PRODUCT)}</title>
-                    <style nonce=nonce.clone()>{CSS} {colours}</style>
+                    <style nonce=nonce.clone()>{css}</style>
                 </head>
                 <body>{self.body} {script}</body>
             </html>
         };
-        let mut response = (self.status, Html(html.to_html())).into_response();
+        let mut response = (self.status, Html(without_markers(&html.to_html()))).into_response();
         if let Ok(policy) = HeaderValue::from_str(&policy) {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
         }
@@ -107,6 +107,12 @@ impl<'a> Page<'a> {
             self.form_action
         )
     }
+}
+
+/// Without the empty comments that a browser half would look for: nothing takes these pages over. Text
+/// cannot have one, its `<` is escaped.
+fn without_markers(html: &str) -> String {
+    html.replace("<!>", "")
 }
 
 /// The EHR's colours in the place of ours. Lines and muted text are mixed from them or are the text's own.

@@ -1,0 +1,192 @@
+// EHR launches in the EHR's frame. The EHR is on 127.0.0.1 and we on localhost: another site, so only
+// partitioned cookies come back.
+import { FrameLocator, Page } from '@playwright/test';
+import { accessible, alive, expect, hasScripts, Member, signIn, test as base } from '../fixtures';
+import { Stack } from '../stack';
+
+type Clinic = { stack: Stack; owner: Member };
+
+async function open(sandbox: string[] = []): Promise<Clinic> {
+  const stack = await Stack.start(sandbox);
+  const owner = stack.member('North Clinic', 'owner');
+  await stack.configure('North Clinic');
+  return { stack, owner };
+}
+
+// One practice alone has the sandbox as its EHR, so the launch URL need not name it.
+const test = base.extend<object, { clinic: Clinic }>({
+  clinic: [async ({}, use) => {
+    const clinic = await open();
+    await use(clinic);
+    await clinic.stack.stop();
+  }, { scope: 'worker', timeout: 60_000 }],
+});
+
+/** Opens a chart of the sandbox EHR and the application in it. */
+async function chart(page: Page, stack: Stack, patient: string, user = 'dr.river'): Promise<FrameLocator> {
+  await page.goto(`${stack.ehr}/ehr`);
+  await page.selectOption('#patient', patient);
+  await page.selectOption('#client', 'demo-secret');
+  await page.selectOption('#user', user);
+  await page.click('#open');
+  return page.frameLocator('#app');
+}
+
+/** The address that the EHR's frame opens. */
+async function launchUrl(stack: Stack, patient: string, more: object = {}): Promise<string> {
+  const order = { client_id: 'demo-secret', patient, need_patient_banner: true, ...more };
+  const answer = await fetch(`${stack.ehr}/ehr/launch`, { method: 'POST', body: JSON.stringify(order) });
+  return ((await answer.json()) as { url: string }).url;
+}
+
+/** A page of the EHR with frames of these addresses. */
+async function frames(page: Page, at: string, urls: string[]): Promise<FrameLocator[]> {
+  const body = urls.map((url, index) => `<iframe id="f${index}" title="app ${index}" width="600" height="500" src="${url.replaceAll('&', '&amp;')}"></iframe>`);
+  await page.route(at, (route) => route.fulfill({ contentType: 'text/html', body: `<!doctype html><title>Charts</title>${body.join('')}` }));
+  await page.goto(at);
+  return urls.map((_, index) => page.frameLocator(`#f${index}`));
+}
+
+async function approveEveryone(page: Page, { stack, owner }: Clinic): Promise<void> {
+  await signIn(page, stack, owner);
+  await page.goto(`${stack.app}/launches`);
+  await alive(page);
+  await page.check('#field-auto_approve');
+  await page.click('#save-rules');
+  await expect(page.getByRole('status').filter({ hasText: /saved/i }).first()).toBeVisible();
+}
+
+test('a newcomer waits in the frame, is approved, and sees the chart', async ({ page, other, clinic }) => {
+  const { stack, owner } = clinic;
+  const app = await chart(page, stack, 'pat-0001', 'dr.stone');
+  await expect(app.locator('h1')).toHaveText('The practice has not approved you yet.');
+  await expect(app.locator('main')).toContainText('Amara Stone');
+  await signIn(other, stack, owner);
+  await other.goto(`${stack.app}/launches`);
+  await alive(other);
+  await accessible(other);
+  const row = other.locator('tr[data-clinician="Amara Stone"]');
+  await row.getByRole('button', { name: /^Approve/ }).click();
+  await expect(row).toContainText('Approved');
+  // The frame looks again by itself.
+  await expect(app.locator('[data-patient]')).toBeVisible({ timeout: 20_000 });
+  await expect(app.locator('.list li').first()).toBeVisible();
+  await app.getByRole('link', { name: 'Notes' }).click();
+  await expect(app.locator('a[aria-current]')).toHaveText('Notes');
+  await app.getByRole('link', { name: 'About this connection' }).click();
+  await expect(app.locator('[data-clinician]')).toHaveText('Amara Stone');
+  await app.locator('#sign-out').click();
+  await expect(app.locator('h1')).toHaveText('You are signed out');
+  await expect(app.locator('main')).toContainText('The EHR confirmed');
+});
+
+test('two patients in two frames stay apart, and each warns of the other', async ({ page, other, clinic }) => {
+  await approveEveryone(other, clinic);
+  const { stack } = clinic;
+  const urls = [await launchUrl(stack, 'pat-0002'), await launchUrl(stack, 'pat-0003')];
+  const [one, two] = await frames(page, `${stack.ehr}/two-charts`, urls);
+  await expect(one!.locator('[data-patient]')).toBeVisible();
+  await expect(two!.locator('[data-patient]')).toBeVisible();
+  const names = [await one!.locator('[data-patient]').textContent(), await two!.locator('[data-patient]').textContent()];
+  expect(names[0]).not.toBe(names[1]);
+  for (const [index, frame] of [one!, two!].entries()) {
+    await frame.getByRole('link', { name: 'Notes' }).click();
+    await expect(frame.locator('a[aria-current]')).toHaveText('Notes');
+    await expect(frame.locator('[data-patient]')).toHaveText(names[index]!);
+    await expect(frame.locator('#other-patient')).toBeVisible();
+  }
+});
+
+test('blocked cookies are seen before the EHR is asked, and a window of its own goes on', async ({ page, other, clinic }) => {
+  await approveEveryone(other, clinic);
+  const { stack } = clinic;
+  // As a browser does that keeps no cookie in a frame.
+  await page.route(/\/api\/integrations\/ehr\/launch\?/, async (route) => {
+    const answer = await route.fetch({ maxRedirects: 0 });
+    const { 'set-cookie': _, ...headers } = answer.headers();
+    await route.fulfill({ response: answer, headers });
+  });
+  const app = await chart(page, stack, 'pat-0001');
+  await expect(app.locator('[data-problem]')).toHaveAttribute('data-problem', 'cookie_blocked');
+  const [window] = await Promise.all([page.context().waitForEvent('page'), app.locator('#own-window').click()]);
+  await expect(window.locator('[data-patient]')).toBeVisible();
+});
+
+test('a launch that the practice ends closes with the next click', async ({ page, other, clinic }) => {
+  await approveEveryone(other, clinic);
+  const { stack } = clinic;
+  const app = await chart(page, stack, 'pat-0004', 'nurse.lake');
+  await expect(app.locator('[data-patient]')).toBeVisible();
+  await other.goto(`${stack.app}/launches`);
+  await alive(other);
+  await other.locator('tr[data-launch]').filter({ hasText: 'Mateo Lake' }).first().getByRole('button', { name: 'End now' }).click();
+  await expect(other.getByRole('status').filter({ hasText: /Launch ended/ })).toBeVisible();
+  await app.getByRole('link', { name: 'Notes' }).click();
+  await expect(app.locator('[data-problem]')).toHaveAttribute('data-problem', 'token_expired');
+});
+
+test('a launch ends with its token, in the middle of use', async ({ page, other }) => {
+  const clinic = await open(['--access-token-seconds', '6']);
+  try {
+    await approveEveryone(other, clinic);
+    const app = await chart(page, clinic.stack, 'pat-0001');
+    await expect(app.locator('[data-patient]')).toBeVisible();
+    await expect(app.locator('[data-problem]')).toHaveAttribute('data-problem', 'token_expired', { timeout: 15_000 });
+  } finally {
+    await clinic.stack.stop();
+  }
+});
+
+test('wrong issuers and forged or replayed answers are refused in the frame', async ({ page, other, clinic }) => {
+  await approveEveryone(other, clinic);
+  const { stack } = clinic;
+  const route = `${stack.app}/api/integrations/ehr`;
+  const seen: string[] = [];
+  page.on('request', (request) => { if (request.url().includes('/callback?')) seen.push(request.url()); });
+  const good = await chart(page, stack, 'pat-0001');
+  await expect(good.locator('[data-patient]')).toBeVisible();
+  const [wrong, forged, replayed] = await frames(page, `${stack.ehr}/bad-charts`, [
+    `${route}/launch?iss=${encodeURIComponent('https://other.example/fhir')}&launch=1`,
+    `${route}/callback?code=x&state=forged`,
+    seen[0]!,
+  ]);
+  await expect(wrong!.locator('[data-problem]')).toHaveAttribute('data-problem', 'invalid_issuer');
+  await expect(wrong!.locator('main')).toContainText('https://other.example/fhir');
+  await expect(forged!.locator('[data-problem]')).toHaveAttribute('data-problem', 'state_mismatch');
+  // Its cookie went when it was used.
+  await expect(replayed!.locator('[data-problem]')).toHaveAttribute('data-problem', 'cookie_blocked');
+});
+
+test('only the EHR may frame the view', async ({ page, other, clinic, errors }) => {
+  await approveEveryone(other, clinic);
+  const { stack } = clinic;
+  await chart(page, stack, 'pat-0001');
+  await expect(page.frameLocator('#app').locator('[data-patient]')).toBeVisible();
+  const view = page.frames().find((frame) => frame.url().includes('/embed/'))!.url();
+  // The same site, so the cookie is there; another origin.
+  await frames(page, 'http://127.0.0.1:9/elsewhere', [view]);
+  await expect.poll(() => page.frames()[1]?.url()).toMatch(/^chrome-error:/);
+  if (hasScripts()) expect(errors.splice(0).join()).toContain('frame-ancestors');
+});
+
+test('the view is accessible, fits 320 px, and knows the dark', async ({ page, other, clinic }) => {
+  test.skip(!hasScripts(), 'axe needs scripts');
+  await approveEveryone(other, clinic);
+  const { stack } = clinic;
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    for (const width of [320, 900]) {
+      await page.setViewportSize({ width, height: 700 });
+      await page.goto(await launchUrl(stack, 'pat-0005'));
+      for (const tab of ['Documents', 'Notes', 'About this connection']) {
+        await page.getByRole('link', { name: tab }).click();
+        await expect(page.locator('a[aria-current]')).toHaveText(tab);
+        await accessible(page);
+        const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+        expect(content).toBeLessThanOrEqual(window!);
+      }
+      await page.goto(`${stack.app}/api/integrations/ehr/launch?iss=https://other.example&launch=1`);
+      await accessible(page);
+    }
+  }
+});
