@@ -2,6 +2,7 @@
 // server and one sandbox EHR on this machine, SQLite, and the load beside them: figures are for
 // comparing two commits on one machine.
 import { execFileSync, spawn } from 'node:child_process';
+import crypto from 'node:crypto';
 import fs from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -84,6 +85,45 @@ try {
   await Promise.all(Array.from({ length: 8 }, async () => { for (let i = 0; i < flows / 8; i += 1) callbacks.push(await connect(session)); }));
   row('connect flows, 8 browsers (login to callback, sandbox included)', `${(flows / ((performance.now() - began) / 1000)).toFixed(1)} /s`);
   row('callback, p50 / p99 of these', `${quantile(callbacks, 0.5).toFixed(1)} / ${quantile(callbacks, 0.99).toFixed(1)} ms`);
+
+  // EHR launch: from the EHR's link to the first byte of the view, and what the EHR's own answers take of
+  // that, asked for by a client without us: authorize, token, the user, then patient, visit and documents at once.
+  await fetch(`${app}/api/save_launch_settings`, { ...form({ auto_approve: 'true' }), headers: { cookie: session, accept: 'application/json' } });
+  const ordered = async (client) => (await (await fetch(`${ehr}/ehr/launch`, { method: 'POST', body: JSON.stringify({ client_id: client, patient: 'pat-0001' }) })).json()).url;
+  async function launch() {
+    let at = await ordered('demo-secret');
+    const jar = new Map();
+    const began = performance.now();
+    for (;;) {
+      const answer = await fetch(at, { redirect: 'manual', headers: { cookie: [...jar].map(([name, value]) => `${name}=${value}`).join('; ') } });
+      for (const cookie of cookies(answer)) { const [name, value] = cookie.split(/=(.*)/s); if (value) jar.set(name, value); else jar.delete(name); }
+      if (answer.status === 200) {
+        const took = performance.now() - began;
+        if (!(await answer.text()).includes('data-patient')) throw new Error(`no patient at ${at}`);
+        return took;
+      }
+      at = new URL(location(answer), at).href;
+    }
+  }
+  async function withoutUs() {
+    const handle = new URL(await ordered('demo-public')).searchParams.get('launch');
+    const verifier = crypto.randomBytes(32).toString('base64url');
+    const challenge = crypto.createHash('sha256').update(verifier).digest('base64url');
+    const redirect_uri = `${app}/api/integrations/ehr/callback`;
+    const scope = 'launch openid fhirUser user/Patient.rs user/Practitioner.rs user/Encounter.rs user/DocumentReference.rs user/Binary.rs';
+    const query = new URLSearchParams({ response_type: 'code', client_id: 'demo-public', redirect_uri, scope, state: verifier, nonce: 'n', launch: handle, aud: `${ehr}/fhir`, code_challenge: challenge, code_challenge_method: 'S256' });
+    const began = performance.now();
+    const back = new URL(location(await fetch(`${ehr}/auth/authorize?${query}`, { redirect: 'manual' })));
+    const token = await (await fetch(`${ehr}/auth/token`, form({ grant_type: 'authorization_code', code: back.searchParams.get('code'), redirect_uri, code_verifier: verifier, client_id: 'demo-public' }))).json();
+    const read = async (path) => { const answer = await fetch(`${ehr}/fhir/${path}`, { headers: { authorization: `Bearer ${token.access_token}` } }); if (!answer.ok) throw new Error(`${path}: ${answer.status}`); return answer.json(); };
+    await read('Practitioner/prac-river');
+    await Promise.all([read(`Patient/${token.patient}`), read(`Encounter/${token.encounter}`), read(`DocumentReference?patient=${token.patient}`)]);
+    return performance.now() - began;
+  }
+  const times = async (what) => { const all = []; for (let i = 0; i < 110; i += 1) { const took = await what(); if (i >= 10) all.push(took); } return all; };
+  const [ours, theirs] = [await times(launch), await times(withoutUs)];
+  row('EHR launch to the first byte of the view, p50 / p99', `${quantile(ours, 0.5).toFixed(1)} / ${quantile(ours, 0.99).toFixed(1)} ms`);
+  row('the EHR\'s own answers of these, p50', `${quantile(theirs, 0.5).toFixed(1)} ms`);
 
   const page = `${app}/settings/ehr-integrations/generic`;
   const status = await fetch(page, { headers: { cookie: session, accept: 'text/html' }, redirect: 'manual' });

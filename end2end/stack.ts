@@ -11,7 +11,7 @@ const release = path.join(root, 'target/release');
 
 export type Member = { email: string; password: string };
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = net.createServer();
     server.once('error', reject);
@@ -22,7 +22,7 @@ async function freePort(): Promise<number> {
   });
 }
 
-async function waitFor(url: string, log: () => string): Promise<void> {
+export async function waitFor(url: string, log: () => string): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt += 1) {
     const answered = await fetch(url).then((answer) => answer.ok, () => false);
     if (answered) return;

@@ -56,8 +56,9 @@ async function approveEveryone(page: Page, { stack, owner }: Clinic): Promise<vo
   await expect(page.getByRole('status').filter({ hasText: /saved/i }).first()).toBeVisible();
 }
 
-test('a newcomer waits in the frame, is approved, and sees the chart', async ({ page, other, clinic }) => {
-  const { stack, owner } = clinic;
+test('a newcomer waits in the frame, is approved, and sees the chart', async ({ page, other }) => {
+  // A clinic of its own: in the others everyone is approved.
+  const { stack, owner } = await open();
   const app = await chart(page, stack, 'pat-0001', 'dr.stone');
   await expect(app.locator('h1')).toHaveText('The practice has not approved you yet.');
   await expect(app.locator('main')).toContainText('Amara Stone');
@@ -78,6 +79,7 @@ test('a newcomer waits in the frame, is approved, and sees the chart', async ({ 
   await app.locator('#sign-out').click();
   await expect(app.locator('h1')).toHaveText('You are signed out');
   await expect(app.locator('main')).toContainText('The EHR confirmed');
+  await stack.stop();
 });
 
 test('two patients in two frames stay apart, and each warns of the other', async ({ page, other, clinic }) => {

@@ -36,7 +36,13 @@ impl Scene {
         for (key, value) in more.as_object().into_iter().flatten() {
             order[key] = value.clone();
         }
-        let answer = reqwest::Client::new().post(format!("{}/ehr/launch", self.app.ehr)).json(&order).send().await;
+        let answer = reqwest::Client::builder()
+            .build()
+            .unwrap()
+            .post(format!("{}/ehr/launch", self.app.ehr))
+            .json(&order)
+            .send()
+            .await;
         let answer: Value = answer.unwrap().json().await.unwrap();
         answer["url"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
     }

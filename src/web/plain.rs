@@ -92,8 +92,7 @@ impl<'a> Page<'a> {
     fn policy(&self, app: &App, nonce: &str) -> String {
         let script = if self.script.is_some() { format!("script-src 'nonce-{nonce}'; ") } else { String::new() };
         let ancestors = match &self.framed {
-            Framed::Never => "'none'".to_owned(),
-            Framed::By(origins) if origins.is_empty() => "'none'".to_owned(),
+            Framed::Never | Framed::By([]) => "'none'".to_owned(),
             Framed::By(origins) => origins.join(" "),
             // A rehearsal has its EHR on this machine, without TLS.
             Framed::ByAnyone if app.config.allow_private_network => {

@@ -79,12 +79,12 @@ impl fmt::Display for Colour {
 
 #[derive(Deserialize)]
 struct Document {
-    #[serde(default)]
-    color_background: Option<String>,
-    #[serde(default)]
-    color_text: Option<String>,
-    #[serde(default)]
-    color_highlight: Option<String>,
+    #[serde(default, rename = "color_background")]
+    background: Option<String>,
+    #[serde(default, rename = "color_text")]
+    text: Option<String>,
+    #[serde(default, rename = "color_highlight")]
+    highlight: Option<String>,
 }
 
 impl SmartStyle {
@@ -92,13 +92,13 @@ impl SmartStyle {
     pub fn parse(body: &[u8]) -> Option<Self> {
         let document: Document = serde_json::from_slice(body).ok()?;
         let colour = |text: &Option<String>| text.as_deref().and_then(Colour::parse);
-        let background = colour(&document.color_background)?;
-        let text = colour(&document.color_text)?;
+        let background = colour(&document.background)?;
+        let text = colour(&document.text)?;
         if background.contrast(text) < TEXT {
             return None;
         }
         // Links are text too. Where the EHR's highlight is too pale for that, text is underlined in its own colour.
-        let highlight = colour(&document.color_highlight).filter(|colour| colour.contrast(background) >= TEXT);
+        let highlight = colour(&document.highlight).filter(|colour| colour.contrast(background) >= TEXT);
         let highlight = highlight.unwrap_or(text);
         let on_highlight = if highlight.contrast(WHITE) >= highlight.contrast(BLACK) { WHITE } else { BLACK };
         (highlight.contrast(background) >= CONTROL).then_some(Self { background, text, highlight, on_highlight })
@@ -111,7 +111,7 @@ pub struct StyleCache(Cache<String, Option<Arc<SmartStyle>>>);
 
 impl Default for StyleCache {
     fn default() -> Self {
-        Self(Cache::builder().max_capacity(1_000).time_to_live(Duration::from_secs(3_600)).build())
+        Self(Cache::builder().max_capacity(1_000).time_to_live(Duration::from_hours(1)).build())
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) async fn meet(
     identity: &Identity,
 ) -> Outcome<Clinician> {
     let reference = identity.user().and_then(|text| user::reference(text, &granted.terms.fhir_base));
-    if reference.as_ref().is_some_and(|reference| reference.is_patient_side()) {
+    if reference.as_ref().is_some_and(user::Reference::is_patient_side) {
         // A patient's own view is not what a practice approves clinicians for.
         return Err(Code::Forbidden.into());
     }

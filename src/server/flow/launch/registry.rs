@@ -23,8 +23,7 @@ pub(super) async fn resolve(app: &App, asked: &Asked<'_>) -> Outcome<(PracticeId
     for (practice, provider) in candidates {
         match client::ready(app, &practice, &provider).await {
             Ok(ready) if ready.plugin.launch_issuers(&ready.config).contains(&iss) => found.push((practice, ready)),
-            Ok(_) => {}
-            Err(Failure::Problem(_)) => {}
+            Ok(_) | Err(Failure::Problem(_)) => {}
             Err(fault) => return Err(fault),
         }
     }
