@@ -26,7 +26,8 @@ use tower_http::timeout::TimeoutLayer;
 use crate::server::App;
 use crate::server::config::ConfigError;
 use crate::server::request::RequestMeta;
-use crate::ui::app::{App as Pages, public_shell, shell};
+use crate::ui::app::{App as Pages, plain_shell, shell};
+use crate::ui::part::nav;
 
 pub mod assets;
 mod connect;
@@ -92,11 +93,12 @@ pub fn router(app: App, leptos: LeptosOptions) -> Result<Router, ConfigError> {
         .with_state(web))
 }
 
-/// The pages before a session. `leptos_routes` mounts every server function each time that it is used,
+/// The pages that are rendered on the server only. `leptos_routes` mounts every server function each time that it is used,
 /// so these are mounted by hand.
 fn plain_pages(leptos: LeptosOptions, context: impl Fn() + Clone + Send + Sync + 'static) -> Router<Web> {
-    let page = render_app_async_with_context(context, move || public_shell(leptos.clone()));
-    guard::PLAIN_PAGES.into_iter().fold(Router::new(), |router, path| router.route(path, get(page.clone())))
+    let page = render_app_async_with_context(context, move || plain_shell(leptos.clone()));
+    let paths = guard::ENTRY_PAGES.into_iter().chain(nav::PLAIN);
+    paths.fold(Router::new(), |router, path| router.route(path, get(page.clone())))
 }
 
 fn ehr_routes() -> Router<Web> {

@@ -23,9 +23,9 @@ pub fn shell(options: LeptosOptions) -> AnyView {
     document(options, scripts, view! { <App/> }.into_any())
 }
 
-/// The HTML document around [`PublicPages`]: plain forms, so the browser half is not even loaded.
-pub fn public_shell(options: LeptosOptions) -> AnyView {
-    document(options, ().into_any(), view! { <PublicPages/> }.into_any())
+/// The HTML document around [`PlainPages`]: the browser half is not even loaded.
+pub fn plain_shell(options: LeptosOptions) -> AnyView {
+    document(options, ().into_any(), view! { <PlainPages/> }.into_any())
 }
 
 fn document(options: LeptosOptions, scripts: AnyView, body: AnyView) -> AnyView {
@@ -49,13 +49,14 @@ fn document(options: LeptosOptions, scripts: AnyView, body: AnyView) -> AnyView 
     .into_any()
 }
 
-/// The pages before a session: rendered on the server only. The browser half has no code of them, so
-/// links to them are external.
+/// The pages that are rendered on the server only: those before a session, and [`PLAIN`](super::part::nav::PLAIN). The
+/// browser half has no code of them, so links to them are external.
 #[component]
-pub fn PublicPages() -> impl IntoView {
+pub fn PlainPages() -> impl IntoView {
     provide_meta_context();
     view! {
         <Title formatter=|title: String| format!("{title} · {}", text::PRODUCT)/>
+        <div id="live" class="sr-only" role="status"></div>
         <Router>
             <Routes fallback=page::not_found::not_found>
                 <Route path=path!("/sign-in") view=page::sign_in::sign_in ssr=SsrMode::Async/>
@@ -63,6 +64,12 @@ pub fn PublicPages() -> impl IntoView {
                 <Route path=path!("/setup") view=page::link::setup ssr=SsrMode::Async/>
                 <Route path=path!("/invite") view=page::link::invite ssr=SsrMode::Async/>
                 <Route path=path!("/reset") view=page::link::reset ssr=SsrMode::Async/>
+                <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/launches") view=page::launches::launches ssr=SsrMode::Async/>
+                    <Route path=path!("/account/recovery-codes") view=page::recovery_codes::recovery_codes ssr=SsrMode::Async/>
+                    <Route path=path!("/audit") view=page::audit::audit ssr=SsrMode::Async/>
+                    <Route path=path!("/troubleshooting") view=page::troubleshooting::troubleshooting ssr=SsrMode::Async/>
+                </ParentRoute>
             </Routes>
         </Router>
     }
@@ -84,12 +91,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/settings/ehr-integrations") view=page::integrations::integrations ssr=SsrMode::Async/>
                     <Route path=path!("/settings/ehr-integrations/:provider") view=page::provider::provider ssr=SsrMode::Async/>
                     <Route path=path!("/members") view=page::members::members ssr=SsrMode::Async/>
-                    <Route path=path!("/launches") view=page::launches::launches ssr=SsrMode::Async/>
                     <Route path=path!("/account") view=page::account::account ssr=SsrMode::Async/>
                     <Route path=path!("/account/two-factor") view=page::two_factor::two_factor ssr=SsrMode::Async/>
-                    <Route path=path!("/account/recovery-codes") view=page::recovery_codes::recovery_codes ssr=SsrMode::Async/>
-                    <Route path=path!("/audit") view=page::audit::audit ssr=SsrMode::Async/>
-                    <Route path=path!("/troubleshooting") view=page::troubleshooting::troubleshooting ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>
         </Router>

@@ -31,8 +31,6 @@ use view::Tab;
 
 /// What the names of our cookies start with.
 const COOKIE: &str = "__Host-embed-";
-/// How soon a view that waits for approval looks again, in seconds.
-const LOOK_AGAIN: i64 = 15;
 
 /// The cookie of a launch: one for each, so that frames do not mix.
 pub(super) fn cookie_name(id: &LaunchId) -> String {
@@ -75,17 +73,17 @@ async fn show((State(app), Extension(meta), Path(id), headers): Asked, tab: Tab)
 async fn page(app: &App, meta: &RequestMeta, headers: &HeaderMap, opened: &Opened, tab: Tab) -> Outcome<Response> {
     let style = embed::style(app, &opened.session).await;
     let left = opened.session.expires_at.as_seconds() - app.clock.now().as_seconds();
-    let (title, body, reload_after) = if opened.is_approved() {
+    let (title, body) = if opened.is_approved() {
         let shown = embed::show(app, opened, tab != Tab::About, &meta.request_id).await?;
         let other = embed::has_other_patient(app, &opened.session, &launch_cookies(headers)).await?;
-        // A view that is left open closes itself with its token.
-        (tab.title(), view::body(opened, &shown, tab, other, app.clock.now()), left.saturating_add(1))
+        (tab.title(), view::body(opened, &shown, tab, other, app.clock.now()))
     } else {
-        ("Waiting for approval", view::waiting(opened), LOOK_AGAIN)
+        ("Waiting for approval", view::waiting(opened))
     };
     let page = Page {
         style: style.as_deref(),
-        reload_after: Some(reload_after),
+        // A view that is left open closes itself with its token.
+        ends_after: Some(left.saturating_add(1)),
         ..Page::new(title, body, Framed::By(&opened.frame_origins))
     };
     Ok(page.respond(app))

@@ -15,10 +15,10 @@ use crate::api;
 use crate::model::problem::{Code, Problem};
 use crate::server::request::RequestMeta;
 
-/// The pages before a session, which are rendered on the server only.
-pub const PLAIN_PAGES: [&str; 5] = ["/sign-in", "/sign-in/code", "/setup", "/invite", "/reset"];
+/// The pages before a session.
+pub const ENTRY_PAGES: [&str; 5] = ["/sign-in", "/sign-in/code", "/setup", "/invite", "/reset"];
 
-/// Another page that needs no session.
+/// Another page that needs none.
 const TROUBLESHOOTING: &str = "/troubleshooting";
 
 /// Routes under `/api/integrations/ehr/` that need neither session nor token.
@@ -56,7 +56,7 @@ fn typed(problem: Problem) -> Response {
 }
 
 fn is_public(path: &str) -> bool {
-    PLAIN_PAGES.contains(&path)
+    ENTRY_PAGES.contains(&path)
         || path == TROUBLESHOOTING
         || path.starts_with(EMBED)
         || PUBLIC_ROUTES.contains(&path)

@@ -3,7 +3,7 @@
 //! Guards: every text passes leptos's escaping; the page's policy allows its own style, forms to where
 //! it says, and frames by whom it says, and nothing else.
 
-use axum::http::header::CONTENT_SECURITY_POLICY;
+use axum::http::header::{CONTENT_SECURITY_POLICY, REFRESH};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use leptos::prelude::*;
@@ -37,8 +37,8 @@ pub(super) struct Page<'a> {
     pub framed: Framed<'a>,
     /// The EHR's colours.
     pub style: Option<&'a SmartStyle>,
-    /// After how many seconds it is loaded again.
-    pub reload_after: Option<i64>,
+    /// After how many seconds it is over, and loaded again to say so.
+    pub ends_after: Option<i64>,
     /// Where its forms may go.
     pub form_action: String,
     /// A script of ours.
@@ -54,7 +54,7 @@ impl<'a> Page<'a> {
             body,
             framed,
             style: None,
-            reload_after: None,
+            ends_after: None,
             form_action: "'self'".into(),
             script: None,
         }
@@ -65,9 +65,6 @@ impl<'a> Page<'a> {
         let nonce = app.ids.token();
         let policy = self.policy(app, &nonce);
         let css = format!("{CSS}{}", self.style.map(colours).unwrap_or_default());
-        let reload = self.reload_after.map(|seconds| {
-            view! { <meta http-equiv="refresh" content=seconds.max(1).to_string()/> }
-        });
         let script = self.script.map(|script| view! { <script nonce=nonce.clone()>{script}</script> });
         let html = view! {
             <!DOCTYPE html>
@@ -75,7 +72,6 @@ impl<'a> Page<'a> {
                 <head>
                     <meta charset="utf-8"/>
                     <meta name="viewport" content="width=device-width, initial-scale=1"/>
-                    {reload}
                     <title>{format!("{} · {}", self.title, text::PRODUCT)}</title>
                     <style nonce=nonce.clone()>{css}</style>
                 </head>
@@ -85,6 +81,9 @@ impl<'a> Page<'a> {
         let mut response = (self.status, Html(without_markers(&html.to_html()))).into_response();
         if let Ok(policy) = HeaderValue::from_str(&policy) {
             response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
+        }
+        if let Some(value) = self.ends_after.and_then(|seconds| seconds.max(1).to_string().parse().ok()) {
+            response.headers_mut().insert(REFRESH, value);
         }
         response
     }

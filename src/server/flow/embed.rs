@@ -77,16 +77,17 @@ impl Opened {
 /// The launch of an id and its cookie.
 ///
 /// # Errors
-/// `not_found`, `cookie_blocked` without the cookie, `token_expired` when it is over, `forbidden` when the
+/// `not_found`, `token_expired` when it is over, `cookie_blocked` without the cookie, `forbidden` when the
 /// practice refused the person.
 pub async fn open(app: &App, id: &LaunchId, cookie: Option<&str>) -> Outcome<Opened> {
     let session = launch::by_id(&app.db, id).await?.ok_or(Code::NotFound)?;
+    // Before the cookie is looked at: it ends with the launch.
+    if !is_live(app, &session) {
+        return Err(Code::TokenExpired.into());
+    }
     let cookie = cookie.ok_or(Code::CookieBlocked)?;
     if !is_of(&session, cookie) {
         return Err(Code::NotFound.into());
-    }
-    if !is_live(app, &session) {
-        return Err(Code::TokenExpired.into());
     }
     let clinician = match &session.clinician {
         Some(id) => Some(clinician::find(app.db.pool(), &session.practice, id).await?.ok_or(Code::NotFound)?),

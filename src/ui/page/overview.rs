@@ -14,6 +14,7 @@ use crate::ui::part::frame::CurrentMember;
 use crate::ui::part::icon::icon;
 use crate::ui::part::loading::{load_once, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
+use crate::ui::part::nav;
 use crate::ui::part::panel::{PageHeader, Panel};
 
 /// The page.
@@ -151,7 +152,7 @@ fn step(sign: icondata::Icon, title: &'static str, text: &'static str, href: &'s
         <li class="panel relative flex gap-4 p-5 hover:border-primary">
             <span class="muted mt-0.5">{icon(sign, "size-5")}</span>
             <div>
-                <a href=href class="font-medium after:absolute after:inset-0 after:rounded-box">{title}</a>
+                <a href=href rel=nav::rel(href) class="font-medium after:absolute after:inset-0 after:rounded-box">{title}</a>
                 <p class="muted small mt-0.5">{text}</p>
             </div>
         </li>

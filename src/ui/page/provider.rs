@@ -159,7 +159,7 @@ fn activation(page: &ProviderPage) -> AnyView {
                 <div class="panel-body">
                     <ul class="space-y-2">
                         {docs}
-                        <li><a class="text-link" href="/troubleshooting">"Troubleshooting: every error and what to do"</a></li>
+                        <li><a class="text-link" rel="external" href="/troubleshooting">"Troubleshooting: every error and what to do"</a></li>
                     </ul>
                 </div>
             </section>

@@ -135,7 +135,7 @@ pub fn problem_note(problem: &Problem, labels: Vec<(String, String)>) -> AnyView
             <p class="mt-1">{entry.cause}</p>
             <p class="mt-1 font-medium">{entry.action}</p>
             <p class="small mt-2 flex flex-wrap gap-x-4">
-                <a class="text-link" href=format!("/troubleshooting#{}", entry.name)>"More about this"</a>
+                <a class="text-link" rel="external" href=format!("/troubleshooting#{}", entry.name)>"More about this"</a>
                 <span class="muted">"Code " <code>{entry.name}</code></span>
                 {problem
                     .request_id

@@ -23,6 +23,14 @@ const ENTRIES: [Entry; 7] = [
     ("/troubleshooting", "Troubleshooting", icondata::LuLifeBuoy, None),
 ];
 
+/// The pages of a session that are rendered on the server only, because they show or ask little.
+pub const PLAIN: [&str; 4] = ["/launches", "/account/recovery-codes", "/audit", "/troubleshooting"];
+
+/// The `rel` of a link to a page: the router must not take over links to plain pages.
+pub fn rel(href: &str) -> Option<&'static str> {
+    PLAIN.contains(&href).then_some("external")
+}
+
 /// The first link of a page: past the navigation.
 pub fn skip_link() -> AnyView {
     view! { <a class="skip-link" href="#main" rel="external">"Skip to content"</a> }.into_any()
@@ -112,5 +120,5 @@ fn nav_link(entry: &'static Entry) -> AnyView {
         });
         here.then_some("page")
     };
-    view! { <li><a class="nav-link" href=href aria-current=here>{icon(sign, "size-4.5")} {label}</a></li> }.into_any()
+    view! { <li><a class="nav-link" href=href rel=rel(href) aria-current=here>{icon(sign, "size-4.5")} {label}</a></li> }.into_any()
 }

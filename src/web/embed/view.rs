@@ -67,8 +67,9 @@ pub(super) fn waiting(opened: &Opened) -> AnyView {
         {who.map(|name| view! { <p>"The EHR says that you are " <strong>{name}</strong> "."</p> })}
         <p>{entry.cause}</p>
         <p class="next">
-            "Ask an administrator of " {opened.practice_name.clone()} " to approve you. This page goes on by itself."
+            "Ask an administrator of " {opened.practice_name.clone()} " to approve you, then look again."
         </p>
+        <p><a class="button primary" id="look-again" href=format!("/embed/{}", opened.session.id)>"Look again"</a></p>
         <p class="fine" data-problem=entry.name>"Code " <code>{entry.name}</code></p>
     };
     super::plain::card(entry.message, content.into_any())

@@ -65,7 +65,7 @@ fn ended(status: ConnectionStatus, connection: &ConnectionView) -> Option<AnyVie
                     <p class="font-semibold">{entry.message}</p>
                     <p class="mt-1">{entry.cause}</p>
                     <p class="small mt-2">
-                        <a class="text-link" href=format!("/troubleshooting#{}", entry.name)>"More about this"</a>
+                        <a class="text-link" rel="external" href=format!("/troubleshooting#{}", entry.name)>"More about this"</a>
                     </p>
                 </div>
             </div>
