@@ -55,3 +55,12 @@ test('lists sessions and ends another one', async ({ page, stack, other: theirs 
   await theirs.goto(`${stack.app}/account`);
   await expect(theirs).toHaveURL(/\/sign-in/);
 });
+
+test('the second factor is set up by a picture', async ({ page, stack }) => {
+  await signIn(page, stack, stack.practice().member);
+  await page.goto(`${stack.app}/account/two-factor`);
+  await alive(page);
+  const picture = page.getByAltText(/QR code/);
+  await expect(picture).toBeVisible();
+  expect(await picture.evaluate((image: HTMLImageElement) => image.naturalWidth)).toBeGreaterThan(100);
+});

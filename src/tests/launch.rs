@@ -134,6 +134,7 @@ async fn a_newcomer_waits_and_then_sees_the_patient(#[case] db: Db) {
     assert_ne!(name(&page), "none");
     assert!(page.text.contains("data-banner=\"full\"") && page.text.contains("SBX-"), "{}", page.text);
     assert!(page.text.contains("class=\"list\""), "documents are listed");
+    assert!(page.text.contains("data-ehr") && page.text.contains("--accent:#1f6f64"), "the EHR's colours");
     assert!(!page.text.contains("<script"), "no script");
     let policy = page.header("content-security-policy");
     assert!(policy.ends_with(&format!("frame-ancestors {}", scene.app.ehr)), "{policy}");

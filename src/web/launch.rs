@@ -167,3 +167,38 @@ const fn next_step(code: Code) -> &'static str {
         code => code.entry().action,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever an EHR sends comes back to us as it was, with one mark of ours.
+        #[test]
+        fn the_second_request_is_the_first_one_and_a_mark(iss in "\\PC{0,40}", launch in "\\PC{0,40}", more in "[a-z]{1,8}") {
+            prop_assume!(more != "check");
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("iss", &iss)
+                .append_pair("launch", &launch)
+                .append_pair(&more, "1")
+                .finish();
+            let uri: Uri = format!("/launch?{query}").parse().unwrap();
+            let again: Uri = with_query(&uri, &[("check", "1")]).parse().unwrap();
+            let thrice: Uri = with_query(&again, &[("check", "1")]).parse().unwrap();
+            prop_assert_eq!(&again, &thrice);
+            let Query(read) = Query::<LaunchQuery>::try_from_uri(&again).unwrap();
+            prop_assert_eq!((read.iss, read.launch, read.check.as_deref()), (iss, launch, Some("1")));
+            prop_assert_eq!(with_query(&again, &[]), uri.to_string());
+        }
+
+        /// Nothing of an issuer reaches the page but an address.
+        #[test]
+        fn an_issuer_is_shown_as_an_address_or_not_at_all(iss in "\\PC{0,60}") {
+            if let Some(shown) = issuer(&iss) {
+                let html = shown.to_html();
+                prop_assert!(html.contains("http") && !html.contains("<script"), "{}", html);
+            }
+        }
+    }
+}
