@@ -1,10 +1,9 @@
 // EHR launches in the EHR's frame. The EHR is on 127.0.0.1 and we on localhost: another site, so only
 // partitioned cookies come back.
 import http from 'node:http';
-import { AddressInfo } from 'node:net';
 import { FrameLocator, Page } from '@playwright/test';
 import { accessible, alive, expect, hasScripts, Member, signIn, test as base } from '../fixtures';
-import { Stack } from '../stack';
+import { freePort, Stack } from '../stack';
 
 type Clinic = { stack: Stack; owner: Member };
 
@@ -170,9 +169,11 @@ test('only the EHR may frame the view', async ({ page, other, clinic, errors }) 
   await expect(page.frameLocator('#app').locator('[data-patient]')).toBeVisible();
   const view = page.frames().find((frame) => frame.url().includes('/embed/'))!.url();
   // The same site, so the cookie is there; another origin.
-  const elsewhere = http.createServer((_, answer) => answer.setHeader('content-type', 'text/html').end('<title>Elsewhere</title><body>')).listen(0, '127.0.0.1');
+  const port = await freePort();
+  const elsewhere = http.createServer((_, answer) => answer.setHeader('content-type', 'text/html').end('<title>Elsewhere</title><body>'));
+  elsewhere.listen(port, '127.0.0.1');
   try {
-    await frames(page, `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/`, [view]);
+    await frames(page, `http://127.0.0.1:${port}/`, [view]);
     await expect.poll(() => page.frames()[1]?.url()).toMatch(/^chrome-error:/);
   } finally {
     elsewhere.close();

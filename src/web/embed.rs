@@ -7,7 +7,7 @@ use axum::Extension;
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
-use axum::http::header::{COOKIE as COOKIE_HEADER, LOCATION, SET_COOKIE};
+use axum::http::header::{LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -15,7 +15,7 @@ use leptos::prelude::*;
 use serde::Deserialize;
 
 use super::plain::{self, Framed, Page};
-use super::session::cookie;
+use super::session::{cookie, cookies};
 use super::{Web, launch};
 use crate::model::connection::Revocation;
 use crate::model::id::LaunchId;
@@ -91,10 +91,7 @@ async fn page(app: &App, meta: &RequestMeta, headers: &HeaderMap, opened: &Opene
 
 /// The launches that this browser has a cookie of.
 fn launch_cookies(headers: &HeaderMap) -> Vec<(LaunchId, String)> {
-    let pairs = headers.get_all(COOKIE_HEADER).iter().filter_map(|value| value.to_str().ok());
-    pairs
-        .flat_map(cookie::Cookie::split_parse)
-        .filter_map(Result::ok)
+    cookies(headers)
         .filter_map(|pair| Some((LaunchId::new(pair.name().strip_prefix(COOKIE)?), pair.value().to_owned())))
         .collect()
 }

@@ -17,7 +17,7 @@ use url::{Url, form_urlencoded};
 use super::connect::go;
 use super::embed::cookie_name;
 use super::plain::{self, Framed, Page};
-use super::session::cookie;
+use super::session::cookies;
 use crate::model::address::Address;
 use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::{Code, Problem};
@@ -56,7 +56,8 @@ pub(super) async fn launch(
     let asked = Asked { iss: &iss, launch: &launch, provider: provider_id, practice: practice_id };
     let result = match check {
         None => launch::check(&app, &asked).await.map(|()| try_cookie(&uri)),
-        Some(_) if cookie(&headers, PROBE).is_none() => return cookie_blocked(&app, &meta, &uri),
+        // It may come twice: an older browser has kept it for all sites, too.
+        Some(_) if !cookies(&headers).any(|pair| pair.name() == PROBE) => return cookie_blocked(&app, &meta, &uri),
         Some(_) => launch::start(&app, &asked, &meta.request_id).await.map(|started| go(&app, started)),
     };
     result.unwrap_or_else(|failure| {

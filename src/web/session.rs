@@ -77,14 +77,15 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
 }
 
+/// Every cookie of a request, as it came.
+pub fn cookies(headers: &HeaderMap) -> impl Iterator<Item = cookie::Cookie<'_>> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(cookie::Cookie::split_parse).filter_map(Result::ok)
+}
+
 /// A cookie's value. A name that comes twice is refused: one of the two was planted.
 pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut found = pairs
-        .flat_map(cookie::Cookie::split_parse)
-        .filter_map(Result::ok)
-        .filter(|pair| pair.name() == name)
-        .map(|pair| pair.value().to_owned());
+    let mut found = cookies(headers).filter(|pair| pair.name() == name).map(|pair| pair.value().to_owned());
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
