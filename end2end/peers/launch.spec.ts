@@ -54,6 +54,7 @@ for (const [client, secret] of [['peer-secret', SECRET], ['peer-key', '']] as co
     await app.getByRole('link', { name: 'About this connection' }).click();
     await expect(app.locator('[data-clinician]')).toHaveText('Nadia Clinician');
     await app.locator('#sign-out').click();
-    await expect(app.locator('main')).toContainText('The EHR confirmed');
+    // Its signed access tokens cannot be revoked, and it says so (RFC 7009 §2.2.1).
+    await expect(app.locator('main')).toContainText('This EHR lets it end by itself');
   });
 }

@@ -380,6 +380,22 @@ async fn a_launch_is_ended_by_its_user_or_by_the_practice(#[case] db: Db) {
 #[case::sqlite(Db::Sqlite)]
 #[case::postgres(Db::Postgres)]
 #[tokio::test]
+async fn another_registration_ends_launches(#[case] db: Db) {
+    let scene = Scene::new(db).await;
+    scene.rules(true, false).await;
+    let mut browser = Browser::new();
+    let (view, page) = scene.launch(&mut browser, "pat-0001").await;
+    assert_ne!(name(&page), "none");
+    let config = scene.app.generic("other", None);
+    let save = scene.app.server.post("/api/integrations/ehr/config").authorization_bearer(&scene.token).json(&config);
+    save.await.assert_status_ok();
+    assert_eq!(problem(&browser.get(&view).await), "token_expired");
+}
+
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
+#[tokio::test]
 async fn two_patients_stay_apart(#[case] db: Db) {
     let scene = Scene::new(db).await;
     scene.rules(true, false).await;

@@ -233,13 +233,10 @@ pub(super) async fn redeem(app: &App, answer: &AuthorizationAnswer, row: &FlowRo
     }
     let code = answer.code.as_deref().ok_or(Code::StateMismatch)?;
     let ready = client::ready(app, &row.practice, &row.provider).await?;
-    let same = ready.config.issuer.to_string() == secrets.issuer
-        && ready.fhir_base == secrets.fhir_base
-        && ready.config.client_id == secrets.client_id;
-    if !same {
+    let terms = secrets.terms();
+    if !ready.is_of(&terms) {
         return Err(Code::Conflict.into());
     }
-    let terms = secrets.terms();
     let credential = client::credential(app, &ready, &terms)?;
     let tokens = client::token_client(app, &ready, &terms, &credential)
         .exchange(code, &app.config.redirect_url(), &secrets.verifier)

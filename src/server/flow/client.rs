@@ -41,6 +41,13 @@ impl Ready {
         header.map(|name| (name, self.config.client_id.clone())).into_iter().collect()
     }
 
+    /// Whether a grant was made with this registration. A secret must not go where another one was agreed.
+    pub fn is_of(&self, terms: &Terms) -> bool {
+        self.config.issuer.to_string() == terms.issuer
+            && self.fhir_base == terms.fhir_base
+            && self.config.client_id == terms.client_id
+    }
+
     /// What the vendor wants in `Accept` on FHIR calls.
     pub fn accept(&self) -> &'static str {
         self.plugin.quirks().accept.unwrap_or("application/fhir+json")

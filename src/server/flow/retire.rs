@@ -9,10 +9,11 @@ use super::client::{configured, credential};
 use super::sealed::Holder;
 use crate::model::connection::Revocation;
 use crate::model::id::ProviderId;
+use crate::model::problem::Code;
 use crate::server::App;
 use crate::server::failure::Outcome;
 use crate::server::smart::client_auth::Credential;
-use crate::server::smart::revoke::{Kind, revoke};
+use crate::server::smart::revoke::{Kind, Revoked, revoke};
 use crate::server::smart::token::TokenClient;
 use crate::server::store::connection::{Connection, Terms};
 
@@ -29,7 +30,7 @@ pub(super) async fn connection(app: &App, connection: &Connection) -> Outcome<Re
     grant(app, provider, Holder::connection(connection), access_token.as_deref(), refresh_token.as_deref()).await
 }
 
-/// Takes out what revoking a grant needs. The refresh token comes first: with it the grant goes.
+/// Takes out what revoking a grant needs; `conflict` when the registration is another one by now. The refresh token comes first: with it the grant goes.
 pub(super) async fn grant(
     app: &App,
     provider: &ProviderId,
@@ -39,6 +40,9 @@ pub(super) async fn grant(
 ) -> Outcome<Retiring> {
     let terms = holder.terms.clone();
     let ready = configured(app, holder.practice, provider).await?;
+    if !ready.is_of(&terms) {
+        return Err(Code::Conflict.into());
+    }
     let client_id_in_body = ready.plugin.quirks().client_id_in_body;
     let mut tokens = Vec::new();
     if terms.revocation_endpoint.is_some() {
@@ -56,6 +60,7 @@ impl Retiring {
     /// Tells the EHR. The answer says honestly what the EHR confirmed.
     pub async fn revoke(&self, app: &App) -> Revocation {
         let Some(endpoint) = &self.terms.revocation_endpoint else { return Revocation::NotOffered };
+        let mut revocation = Revocation::NotOffered;
         for (kind, token, credential) in &self.tokens {
             let client = TokenClient {
                 http: &app.http,
@@ -64,11 +69,16 @@ impl Retiring {
                 credential,
                 client_id_in_body: self.client_id_in_body,
             };
-            if let Err(error) = revoke(&client, token, *kind).await {
-                tracing::info!(error = %error, "revocation failed");
-                return Revocation::Failed;
+            match revoke(&client, token, *kind).await {
+                Ok(Revoked::Yes) => revocation = Revocation::Confirmed,
+                // With the refresh token the grant is gone; a signed access token may end by age.
+                Ok(Revoked::Unsupported) => {}
+                Err(error) => {
+                    tracing::info!(error = %error, "revocation failed");
+                    return Revocation::Failed;
+                }
             }
         }
-        Revocation::Confirmed
+        revocation
     }
 }

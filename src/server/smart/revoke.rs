@@ -14,6 +14,16 @@ pub enum Kind {
     Refresh,
 }
 
+/// What the EHR said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// The token is revoked.
+    Yes,
+    /// This kind of token cannot be revoked there (RFC 7009 §2.2.1): often a signed access token, which
+    /// ends by age.
+    Unsupported,
+}
+
 /// Why it is not known to be revoked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RevokeError {
@@ -29,7 +39,7 @@ pub enum RevokeError {
 ///
 /// # Errors
 /// See [`RevokeError`].
-pub async fn revoke(client: &TokenClient<'_>, token: &SecretString, kind: Kind) -> Result<(), RevokeError> {
+pub async fn revoke(client: &TokenClient<'_>, token: &SecretString, kind: Kind) -> Result<Revoked, RevokeError> {
     let hint = match kind {
         Kind::Access => "access_token",
         Kind::Refresh => "refresh_token",
@@ -41,5 +51,29 @@ pub async fn revoke(client: &TokenClient<'_>, token: &SecretString, kind: Kind) 
         proof.authorization.iter().map(|value| ("authorization", value.expose_secret().to_owned())).collect();
     let request = Request { url: client.endpoint, accept: "application/json", bearer: None, headers: &headers };
     let answer = client.http.post_form(&request, &form).await?;
-    if answer.status.is_success() { Ok(()) } else { Err(RevokeError::Status(answer.status.as_u16())) }
+    if answer.status.is_success() {
+        Ok(Revoked::Yes)
+    } else if is_unsupported(&answer.body) {
+        Ok(Revoked::Unsupported)
+    } else {
+        Err(RevokeError::Status(answer.status.as_u16()))
+    }
+}
+
+fn is_unsupported(body: &[u8]) -> bool {
+    let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    body.is_some_and(|body| body.get("error").and_then(|error| error.as_str()) == Some("unsupported_token_type"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_revoked() {
+        assert!(is_unsupported(br#"{"error": "unsupported_token_type"}"#));
+        assert!(
+            !is_unsupported(br#"{"error": "invalid_client"}"#) && !is_unsupported(b"<html>") && !is_unsupported(b"[]")
+        );
+    }
 }

@@ -189,6 +189,24 @@ pub async fn end(tx: &mut Tx, practice: &PracticeId, id: &LaunchId, how: LaunchE
     Ok(result.rows_affected() == 1)
 }
 
+/// Ends every launch from a provider, and forgets their tokens: its registration is another one now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_all(tx: &mut Tx, practice: &PracticeId, provider: &ProviderId, now: Timestamp) -> Stored<()> {
+    sqlx::query(
+        "UPDATE launch_sessions SET ended_at = $3, end_reason = $4, access_token = NULL, refresh_token = NULL \
+         WHERE practice_id = $1 AND provider_id = $2 AND ended_at IS NULL AND expires_at > $3",
+    )
+    .bind(practice.to_string())
+    .bind(provider.to_string())
+    .bind(now.0)
+    .bind(LaunchEnd::Revoked.as_str().to_owned())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 fn read(row: &AnyRow) -> Stored<LaunchSession> {
     let text = |column: &'static str| row.try_get::<String, _>(column);
     let optional = |column: &'static str| row.try_get::<Option<String>, _>(column);

@@ -116,20 +116,27 @@ fn person_row(person: &ClinicianView, may_manage: bool, now: Timestamp, state: S
         <tr data-clinician=name.clone()>
             <td>
                 <span class="font-medium">{name.clone()}</span>
-                <code class="muted small block break-all">
-                    {person.fhir_user.clone().unwrap_or_else(|| person.issuer.clone())}
-                </code>
+                <code class="muted small block break-all" title=person.issuer.clone()>{record(person)}</code>
             </td>
             <td data-label="Approval">{badge(tone, word)}</td>
-            <td data-label="Last came">{ago(person.last_seen_at, now)}</td>
+            <td class="whitespace-nowrap" data-label="Last came">{ago(person.last_seen_at, now)}</td>
             <td>
-                <div class="flex flex-wrap gap-2 md:justify-end">
+                <div class="flex gap-2 md:justify-end">
                     {decide(ClinicianStatus::Approved, "Approve")} {decide(ClinicianStatus::Refused, "Refuse")}
                 </div>
             </td>
         </tr>
     }
     .into_any()
+}
+
+/// The user's record without the server that it is on; else who vouches for them.
+fn record(person: &ClinicianView) -> String {
+    let mut parts = person.fhir_user.as_deref().unwrap_or_default().rsplitn(3, '/');
+    match (parts.next(), parts.next()) {
+        (Some(id), Some(kind)) => format!("{kind}/{id}"),
+        _ => person.issuer.clone(),
+    }
 }
 
 fn open(page: &LaunchesPage, state: State) -> Option<AnyView> {

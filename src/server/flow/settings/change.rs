@@ -15,7 +15,7 @@ use crate::server::failure::Outcome;
 use crate::server::flow::Caller;
 use crate::server::flow::retire::{self, Retiring};
 use crate::server::provider::{self, PracticeConfig, Provider, Values};
-use crate::server::store::{StoreError, Tx, audit, connection, launch_rules, secret, settings};
+use crate::server::store::{StoreError, Tx, audit, connection, launch, launch_rules, secret, settings};
 
 /// A change; what is `None` or absent stays.
 #[derive(Default)]
@@ -234,7 +234,11 @@ impl Judged<'_> {
     async fn save(&self, app: &App, caller: &Caller, tx: &mut Tx, saved: &mut IntegrationSettings) -> Outcome<bool> {
         let Some(config) = self.new_config() else { return Ok(false) };
         let other_client = self.old.as_ref().is_some_and(|old| old.client_id != config.client_id);
-        let ends = (self.moves() || other_client) && connection::remove(tx, &caller.practice, self.id).await?;
+        let another = self.moves() || other_client;
+        let ends = another && connection::remove(tx, &caller.practice, self.id).await?;
+        if another {
+            launch::end_all(tx, &caller.practice, self.id, app.clock.now()).await?;
+        }
         if ends {
             audit::add(&mut **tx, &caller.event(app, "connection.ended", self.id.as_str(), "ok")).await?;
         }
