@@ -125,10 +125,7 @@ fn judge(sandbox: &Sandbox, params: &Params, client: &str, redirect_uri: &str) -
         .filter(|state| state.chars().count() >= STATE_CHARS)
         .ok_or_else(|| Refusal::request("state is missing or has less than 22 characters"))?;
     let challenge = challenge(params)?;
-    let aud = params.one("aud")?.ok_or_else(|| Refusal::request("aud is missing"))?;
-    let slash = !sandbox.personality().bad_aud_slash;
-    let base = Base::named(&sandbox.inner.base_url, aud, slash)
-        .ok_or_else(|| Refusal::request("aud is not the URL of a FHIR base here"))?;
+    let base = audience(sandbox, params)?;
     let launch = launch(sandbox, params, client, base, &scopes)?;
     Ok(Transaction {
         client: client.to_owned(),
@@ -141,6 +138,18 @@ fn judge(sandbox: &Sandbox, params: &Params, client: &str, redirect_uri: &str) -
         user: launch.as_ref().map(|launch| launch.user),
         context: launch.map_or_else(Context::default, |launch| launch.context),
     })
+}
+
+/// The base that the request is for.
+fn audience(sandbox: &Sandbox, params: &Params) -> Result<Base, Refusal> {
+    let personality = sandbox.personality();
+    match params.one("aud")? {
+        None if personality.no_aud => Ok(Base::default()),
+        Some(_) if personality.no_aud => Err(Refusal::request("aud is not known here")),
+        None => Err(Refusal::request("aud is missing")),
+        Some(aud) => Base::named(&sandbox.inner.base_url, aud, !personality.bad_aud_slash)
+            .ok_or_else(|| Refusal::request("aud is not the URL of a FHIR base here")),
+    }
 }
 
 /// PKCE with S256 and nothing else (SMART App Launch "Considerations for PKCE support").

@@ -13,11 +13,16 @@ use crate::model::provider::{WriteFlags, WriteSupport};
 use crate::model::scope::Scope;
 use crate::model::settings::{ConfigValue, ProviderConfig};
 
+mod athena;
 mod ecw;
 mod epic;
 mod generic;
+mod meditech;
+mod nextgen;
+mod oracle;
 mod pcc;
 mod quirks;
+mod veradigm;
 
 pub use quirks::{AudMode, AuthorizeMethod, BasicEncoding, Quirks, ScopeStyle};
 
@@ -96,8 +101,18 @@ pub trait Provider: Send + Sync {
 }
 
 /// Every plugin, in the order of the settings page.
-pub fn all() -> [&'static dyn Provider; 4] {
-    [&ecw::EClinicalWorks, &pcc::PointClickCare, &epic::Epic, &generic::Generic]
+pub fn all() -> [&'static dyn Provider; 9] {
+    [
+        &ecw::EClinicalWorks,
+        &pcc::PointClickCare,
+        &epic::Epic,
+        &oracle::OracleHealth,
+        &athena::AthenaHealth,
+        &nextgen::NextGen,
+        &veradigm::Veradigm,
+        &meditech::Meditech,
+        &generic::Generic,
+    ]
 }
 
 /// The plugin of this id.

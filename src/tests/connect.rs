@@ -106,6 +106,35 @@ async fn connects_and_reads_a_patient(
     assert!(result.creates_patient && result.creates_document);
 }
 
+/// Every vendor's dialect, as far as connecting goes, against an EHR that insists on it.
+#[rstest]
+#[case("oracle", json!({}), Personality { bad_aud_slash: true, ..Personality::default() })]
+#[case("athena", json!({"athenaPracticeId": "195900"}), Personality::default())]
+#[case("nextgen", json!({}), Personality { no_aud: true, ..Personality::default() })]
+#[case("veradigm", json!({}), Personality::default())]
+#[case("meditech", json!({}), Personality { v1_scope_echo: true, ..Personality::default() })]
+#[tokio::test]
+async fn connects_every_vendor(#[case] provider: &str, #[case] more: Value, #[case] personality: Personality) {
+    let wishes = Wishes { personality, ..Wishes::default() };
+    let mut scene = Scene::with(Db::Sqlite, "basic", Some("s3cret"), wishes).await;
+    let mut config = more;
+    config["issuer"] = format!("{}/fhir/", scene.app.ehr).into();
+    config["clientId"] = "basic".into();
+    config["clientSecret"] = "s3cret".into();
+    let body = json!({"enabledProviders": [provider], "providerConfigs": {provider: config}});
+    let save = scene.app.server.post("/api/integrations/ehr/config").authorization_bearer(&scene.token).json(&body);
+    save.await.assert_status_ok();
+    let login = format!("{}/api/integrations/ehr/login?providerId={provider}", scene.app.url);
+    let authorize = scene.browser.get(&login).await.location.unwrap();
+    assert!(authorize.contains("user%2FPatient.read"), "{authorize}");
+    let callback = scene.browser.approve(&scene.app.sandbox, &scene.app.ehr, &authorize, "allow").await;
+    let back = scene.browser.get(&callback).await.location.unwrap();
+    assert_eq!(back, format!("/settings/ehr-integrations/{provider}?notice=connected"));
+    let status = format!("/api/integrations/ehr/status?providerId={provider}");
+    let status: Value = scene.app.server.get(&status).authorization_bearer(&scene.token).await.json();
+    assert_eq!(status["status"], "connected", "{status}");
+}
+
 #[rstest]
 #[case::sqlite(Db::Sqlite)]
 #[case::postgres(Db::Postgres)]

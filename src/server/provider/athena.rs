@@ -1,0 +1,68 @@
+//! athenahealth.
+
+use super::{Provider, Quirks, ScopeStyle, Standard, Values, found_at, link, plain};
+use crate::model::field::{FieldKind, Link, Rule, UiField};
+use crate::model::provider::WriteSupport;
+
+/// athenahealth: one address for all practices, told apart by a practice id.
+pub(super) struct AthenaHealth;
+
+const PRACTICE: &str = "athenaPracticeId";
+
+impl Provider for AthenaHealth {
+    fn id(&self) -> &'static str {
+        "athena"
+    }
+
+    fn display_name(&self) -> &'static str {
+        "athenahealth"
+    }
+
+    fn summary(&self) -> &'static str {
+        "Ambulatory practices on athenaOne; all share one address, so a launch names the practice."
+    }
+
+    fn ui_fields(&self) -> Vec<UiField> {
+        let portal = link("athenahealth developer portal", "https://docs.athenahealth.com/api/");
+        let mut fields = Standard {
+            portal: portal.clone(),
+            issuer_help: "athenahealth's FHIR R4 address; the preview environment has one of its own.",
+            issuer_placeholder: "https://api.platform.athenahealth.com/fhir/r4",
+            base_help: "Only if it differs from the issuer.",
+            client_id_help: "From the app's page in the developer portal; three-legged apps have an id of their own.",
+            secret_help: "For confidential apps. Apps registered with a JWKS URL leave it empty.",
+        }
+        .fields();
+        let help = "The number of the practice at athenahealth, as in Organization/a-1.Practice-NUMBER.";
+        fields.push(found_at(plain(PRACTICE, "Practice ID", FieldKind::Text, true, help, "195900"), portal));
+        fields.push(super::generic::client_auth_field());
+        fields
+    }
+
+    fn check(&self, values: &Values<'_>) -> Vec<(&'static str, Rule)> {
+        // It becomes part of a search parameter.
+        let practice = values.get(PRACTICE).copied().unwrap_or_default().trim();
+        let legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        if practice.chars().all(legal) { Vec::new() } else { vec![(PRACTICE, Rule::BadCharacters)] }
+    }
+
+    fn writes(&self) -> WriteSupport {
+        WriteSupport { patient: false, note: false, bulk: true }
+    }
+
+    fn quirks(&self) -> Quirks {
+        Quirks { scope_style: ScopeStyle::V1, ..Quirks::default() }
+    }
+
+    fn activation_steps(&self) -> &'static [&'static str] {
+        &[
+            "Create a three-legged app in the developer portal, with the addresses below.",
+            "Ask athenahealth to enable the app for the practice.",
+            "Give athenahealth the launch URL below as it is: it names the practice, which the shared address does not.",
+        ]
+    }
+
+    fn docs(&self) -> Vec<Link> {
+        vec![link("athenahealth API documentation", "https://docs.athenahealth.com/api/guides/overview")]
+    }
+}
