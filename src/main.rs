@@ -1,5 +1,6 @@
 //! The program: subcommands, and the wiring of each. No logic.
 
+use std::ffi::OsString;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -141,7 +142,7 @@ struct Approve {
 fn main() -> ExitCode {
     // A missing file is fine; variables that are set already win.
     let dotenv = dotenvy::dotenv();
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(arguments());
     if let Err(error) = dotenv
         && !error.not_found()
     {
@@ -155,6 +156,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `cargo leptos watch` starts the program without a command; it means `serve`.
+#[expect(clippy::disallowed_methods, reason = "not a setting of the program")]
+fn arguments() -> Vec<OsString> {
+    let mut arguments: Vec<_> = std::env::args_os().collect();
+    if arguments.len() == 1 && std::env::var_os("LEPTOS_WATCH").is_some() {
+        arguments.push("serve".into());
+    }
+    arguments
 }
 
 #[tokio::main]

@@ -1,10 +1,10 @@
-//! NextGen Healthcare.
+//! `NextGen` Healthcare.
 
 use super::{AudMode, Provider, Quirks, ScopeStyle, Standard, link};
 use crate::model::field::{Link, UiField};
 use crate::model::provider::WriteSupport;
 
-/// NextGen: refuses an audience, and is read-only.
+/// `NextGen`: refuses an audience, and is read-only.
 pub(super) struct NextGen;
 
 impl Provider for NextGen {
