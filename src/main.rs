@@ -159,7 +159,6 @@ fn main() -> ExitCode {
 }
 
 /// `cargo leptos watch` starts the program without a command; it means `serve`.
-#[expect(clippy::disallowed_methods, reason = "not a setting of the program")]
 fn arguments() -> Vec<OsString> {
     let mut arguments: Vec<_> = std::env::args_os().collect();
     if arguments.len() == 1 && std::env::var_os("LEPTOS_WATCH").is_some() {
