@@ -162,6 +162,13 @@ test('wrong issuers and forged or replayed answers are refused in the frame', as
   await expect(replayed!.locator('[data-problem]')).toHaveAttribute('data-problem', 'cookie_blocked');
 });
 
+test('a denial is said in the frame, with the next step', async ({ page, clinic }) => {
+  const { stack } = clinic;
+  const [app] = await frames(page, `${stack.ehr}/ehr`, [await launchUrl(stack, 'pat-0001', { deny: true })]);
+  await expect(app!.locator('[data-problem]')).toHaveAttribute('data-problem', 'access_denied');
+  await expect(app!.locator('.next')).toContainText('allow access');
+});
+
 test('only the EHR may frame the view', async ({ page, other, clinic, errors }) => {
   await approveEveryone(other, clinic);
   const { stack } = clinic;

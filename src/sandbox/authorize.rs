@@ -184,12 +184,11 @@ fn launch(
     if !asked {
         return Err(Refusal::new("invalid_scope", "a launch parameter needs the scope launch"));
     }
-    sandbox
-        .grants()
-        .launch(handle, sandbox.now())
+    let launch = sandbox.grants().launch(handle, sandbox.now());
+    let launch = launch
         .filter(|launch| launch.client == client && launch.base == base)
-        .map(Some)
-        .ok_or_else(|| Refusal::request("launch is unknown, expired, or for another client or base"))
+        .ok_or_else(|| Refusal::request("launch is unknown, expired, or for another client or base"))?;
+    if launch.denied { Err(Refusal::new("access_denied", "the user said no")) } else { Ok(Some(launch)) }
 }
 
 /// An EHR launch needs nobody: the user is signed in and the patient is open. Else ask.

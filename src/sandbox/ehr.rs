@@ -133,6 +133,9 @@ pub(super) struct Order {
     need_patient_banner: Option<bool>,
     #[serde(rename = "fhirContext")]
     fhir_context: Option<Value>,
+    /// Whether the user will press Deny; nobody is asked in a launch.
+    #[serde(default)]
+    deny: bool,
 }
 
 struct Launched {
@@ -189,6 +192,7 @@ fn start(sandbox: &Sandbox, order: &Order) -> Result<Launched, &'static str> {
             intent: order.intent.clone(),
             references: order.fhir_context.clone(),
         },
+        denied: order.deny,
     };
     let now = sandbox.now();
     sandbox.grants().open_launch(&handle, launch, now);

@@ -49,6 +49,8 @@ pub(super) struct Launch {
     pub(super) user: &'static User,
     /// What is open there.
     pub(super) context: Context,
+    /// Whether the user will press Deny.
+    pub(super) denied: bool,
 }
 
 /// A validated authorization request that waits for a person.
