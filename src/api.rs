@@ -17,6 +17,7 @@ pub mod integrations;
 mod json;
 pub mod launches;
 pub mod members;
+pub mod recordings;
 
 /// The endpoints that need no session.
 pub const PUBLIC: [&str; 6] =

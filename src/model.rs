@@ -14,6 +14,7 @@ pub mod id;
 pub mod launch;
 pub mod problem;
 pub mod provider;
+pub mod recording;
 pub mod role;
 pub mod scope;
 pub mod settings;

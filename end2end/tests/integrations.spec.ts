@@ -62,6 +62,14 @@ test('denial, then reconnect, then disconnect', async ({ page, stack }) => {
   await expect(page).toHaveURL(/problem=access_denied&request=/);
   await expect(page.getByText('Access was denied at the EHR').first()).toBeVisible();
 
+  // The request id leads to what happened, step by step.
+  await page.getByRole('link', { name: /^Request / }).click();
+  await expect(page.locator('[data-recording]')).toHaveCount(1);
+  await expect(page.locator('[data-recording] [data-problem]')).toHaveAttribute('data-problem', 'access_denied');
+  await expect(page.locator('[data-recording] li').last()).toContainText('The browser came back');
+  await accessible(page);
+  await openProvider(page, stack, 'generic');
+
   await page.locator('a#connect').click();
   await atTheEhr(page, stack, 'allow');
   await expect(page.locator('[data-status=connected]').first()).toBeVisible();

@@ -23,6 +23,7 @@ pub mod launch;
 pub mod launches;
 pub mod members;
 pub mod preflight;
+pub mod recorder;
 pub mod refresh;
 mod retire;
 mod sealed;

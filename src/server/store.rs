@@ -23,6 +23,7 @@ pub mod link;
 pub mod member;
 mod migrate;
 pub mod practice;
+pub mod recording;
 pub mod secret;
 pub mod session;
 pub mod settings;

@@ -8,5 +8,6 @@ mod connect;
 mod docs;
 mod launch;
 mod layers;
+mod recordings;
 mod settings;
 mod support;

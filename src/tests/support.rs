@@ -53,7 +53,7 @@ pub struct TestApp {
     pub url: String,
     /// Where the sandbox really listens.
     pub ehr: String,
-    _folder: Option<tempfile::TempDir>,
+    folder: Option<tempfile::TempDir>,
 }
 
 /// What a test may want otherwise.
@@ -64,6 +64,8 @@ pub struct Wishes {
     pub public_network_only: bool,
     pub default_scopes: Option<&'static str>,
     pub personality: Personality,
+    /// A client `canary` of the sandbox with this secret.
+    pub client_secret: Option<&'static str>,
 }
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -80,7 +82,7 @@ impl TestApp {
         let database = Database::connect(&database_url).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sandbox, ehr) = start_sandbox(&url, clock.clone(), wishes.personality).await;
+        let (sandbox, ehr) = start_sandbox(&url, clock.clone(), wishes.personality, wishes.client_secret).await;
         let config = Config {
             encryption_key: EncryptionKey::from_bytes([7; 32]),
             base_url: Address::parse(&url).unwrap(),
@@ -99,7 +101,7 @@ impl TestApp {
         let router = web::router(app.clone(), leptos).ok().unwrap();
         serve(router.clone(), listener);
         let server = TestServer::new(router.into_make_service_with_connect_info::<SocketAddr>());
-        Self { app, clock, server, sandbox, url, ehr, _folder: folder }
+        Self { app, clock, server, sandbox, url, ehr, folder }
     }
 
     /// A practice with one member of this role; the e-mail address is `{role}@{name}.example`.
@@ -123,6 +125,13 @@ impl TestApp {
         tokens::create(&self.app, &caller, "test", scopes, None).await.unwrap()
     }
 
+    /// The SQLite file with everything that is still in its log.
+    pub fn database_bytes(&self) -> Vec<u8> {
+        let folder = self.folder.as_ref().expect("an SQLite database").path();
+        let read = |name: &str| std::fs::read(folder.join(name)).unwrap_or_default();
+        [read("test.db"), read("test.db-wal")].concat()
+    }
+
     /// A configuration of the generic provider for the sandbox.
     pub fn generic(&self, client: &str, secret: Option<&str>) -> serde_json::Value {
         let mut values = serde_json::json!({"issuer": format!("{}/fhir", self.ehr), "clientId": client});
@@ -139,7 +148,12 @@ fn serve(router: Router, listener: TcpListener) {
     });
 }
 
-async fn start_sandbox(app: &str, clock: FakeClock, personality: Personality) -> (Sandbox, String) {
+async fn start_sandbox(
+    app: &str,
+    clock: FakeClock,
+    personality: Personality,
+    canary: Option<&str>,
+) -> (Sandbox, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ehr = format!("http://{}", listener.local_addr().unwrap());
     let client = |id: &str, auth| Client {
@@ -154,6 +168,7 @@ async fn start_sandbox(app: &str, clock: FakeClock, personality: Personality) ->
             client("public", ClientAuth::Public),
             client("secret", ClientAuth::Secret("s3cret/+ value".into())),
             client("basic", ClientAuth::SecretBasic("s3cret".into())),
+            client("canary", ClientAuth::Secret(canary.unwrap_or("none").into())),
             client("post", ClientAuth::SecretPost("s3cret".into())),
             client("key", ClientAuth::PrivateKeyJwt { jwks_url: format!("{app}/api/integrations/ehr/jwks") }),
         ],

@@ -68,6 +68,7 @@ pub fn PlainPages() -> impl IntoView {
                     <Route path=path!("/launches") view=page::launches::launches ssr=SsrMode::Async/>
                     <Route path=path!("/account/recovery-codes") view=page::recovery_codes::recovery_codes ssr=SsrMode::Async/>
                     <Route path=path!("/audit") view=page::audit::audit ssr=SsrMode::Async/>
+                    <Route path=path!("/recordings") view=page::recordings::recordings ssr=SsrMode::Async/>
                     <Route path=path!("/troubleshooting") view=page::troubleshooting::troubleshooting ssr=SsrMode::Async/>
                 </ParentRoute>
             </Routes>

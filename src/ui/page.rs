@@ -12,6 +12,7 @@ pub mod members;
 pub mod not_found;
 pub mod overview;
 pub mod provider;
+pub mod recordings;
 pub mod recovery_codes;
 pub mod sign_in;
 pub mod troubleshooting;

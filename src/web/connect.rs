@@ -97,7 +97,7 @@ pub(super) async fn callback(
     let answer = query.map(|Query(answer)| answer).unwrap_or_default();
     let name = answer.state.as_deref().map(authorization::cookie_name);
     let value = name.as_deref().and_then(|name| cookie(&headers, name));
-    let taken = authorization::take(&app, &answer, value.as_deref()).await;
+    let taken = authorization::take(&app, &answer, value.as_deref(), &meta.request_id).await;
     let kind = taken.as_ref().map_or_else(|(kind, _)| *kind, |row| Some(row.kind));
     let mut response = match (taken, kind) {
         (Ok(row), Some(FlowKind::Launch)) => launch::finish(&app, &meta, &answer, &row).await,

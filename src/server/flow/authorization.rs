@@ -10,10 +10,12 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::client::{self, Ready};
+use super::recorder::Recorder;
 use super::{Actor, Caller};
 use crate::model::connection::AuthMethod;
 use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::Code;
+use crate::model::recording::StepName;
 use crate::model::scope::Scope;
 use crate::server::App;
 use crate::server::clock::hash_token;
@@ -27,6 +29,8 @@ use crate::server::store::connection::Terms;
 use crate::server::store::flow::{self, FlowKind, FlowRow};
 use crate::server::store::{StoreError, audit};
 use crate::server::vault::Place;
+
+mod timeline;
 
 /// How long an answer is taken, in seconds.
 const LIFE: i64 = 600;
@@ -107,13 +111,26 @@ impl Ask<'_> {
 /// # Errors
 /// `discovery_failed`, `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`.
 pub(super) async fn begin(app: &App, caller: &Caller, ask: &Ask<'_>) -> Outcome<Started> {
+    let provider = ProviderId::new(ask.ready.plugin.id());
+    let mut recorder = Recorder::start(app, caller, &provider, ask.kind());
+    let result = prepare(app, caller, ask, &mut recorder).await;
+    recorder.pause(app, &result).await;
+    result
+}
+
+async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recorder) -> Outcome<Started> {
     let Ask { ready, scopes, launch } = ask;
+    timeline::asked(app, recorder, caller, ask);
+    recorder.step(app, StepName::Discovery);
     let found = client::discover(app, ready).await?;
+    timeline::discovered(recorder, &found);
     client::check_pkce(&found)?;
+    recorder.step(app, StepName::ClientAuthentication);
     let auth_method = client::auth_method(app, ready, &found)?;
     if auth_method == AuthMethod::PrivateKeyJwt {
         client::check_approval(app, &caller.practice, ready, &found.token_endpoint).await?;
     }
+    recorder.fact("Chosen", auth_method.as_str());
     let openid = scopes.contains(&Scope::Flow("openid".into()));
     let (state, cookie) = (app.ids.token(), app.ids.token());
     let secrets = Secrets {
@@ -147,15 +164,25 @@ pub(super) async fn begin(app: &App, caller: &Caller, ask: &Ask<'_>) -> Outcome<
     };
     let url = request.url().map_err(|_| Failure::explained(Code::DiscoveryFailed, "authorization endpoint"))?;
     let post = by_post(ready, &found, &url);
-    keep(app, caller, ask, &state, &cookie, &secrets).await?;
+    timeline::redirected(app, recorder, &url, post);
+    let flow = NewFlow { state: &state, cookie: &cookie, secrets: &secrets, recording_id: recorder.id() };
+    keep(app, caller, ask, &flow).await?;
     let frame_origins = launch.map(|launch| launch.frame_origins.to_vec()).unwrap_or_default();
     Ok(Started { url: url.into(), post, cookie: flow_cookie(ask.kind(), &state, &cookie), frame_origins })
 }
 
+/// A flow that is about to be kept.
+struct NewFlow<'a> {
+    state: &'a str,
+    cookie: &'a str,
+    secrets: &'a Secrets,
+    recording_id: &'a str,
+}
+
 /// Keeps a flow, and writes the audit line of its start.
-async fn keep(app: &App, caller: &Caller, ask: &Ask<'_>, state: &str, cookie: &str, secrets: &Secrets) -> Outcome<()> {
-    let state_hash = hash_token(state);
-    let plain = serde_json::to_string(secrets).map_err(|_| Failure::Corrupt("flow"))?;
+async fn keep(app: &App, caller: &Caller, ask: &Ask<'_>, flow: &NewFlow<'_>) -> Outcome<()> {
+    let state_hash = hash_token(flow.state);
+    let plain = serde_json::to_string(flow.secrets).map_err(|_| Failure::Corrupt("flow"))?;
     let sealed = app.vault.seal(flow_place(&caller.practice, &state_hash), &plain.into())?;
     let now = app.clock.now();
     let row = FlowRow {
@@ -166,11 +193,12 @@ async fn keep(app: &App, caller: &Caller, ask: &Ask<'_>, state: &str, cookie: &s
             Actor::Member { id, .. } => Some(id.clone()),
             _ => None,
         },
-        cookie_hash: hash_token(cookie),
+        cookie_hash: hash_token(flow.cookie),
         sealed,
         created_at: now,
         expires_at: now.plus_seconds(LIFE),
         used: false,
+        recording_id: flow.recording_id.to_owned(),
         state_hash,
     };
     let mut tx = app.db.begin_write().await?;
@@ -193,10 +221,17 @@ pub async fn take(
     app: &App,
     answer: &AuthorizationAnswer,
     cookie: Option<&str>,
+    request_id: &str,
 ) -> Result<FlowRow, (Option<FlowKind>, Failure)> {
     let row = find(app, answer).await.map_err(|failure| (None, failure))?;
-    let kind = row.kind;
-    take_up(app, row, cookie).await.map_err(|failure| (Some(kind), failure))
+    if let Err(failure) = take_up(app, &row, cookie).await {
+        let mut recorder = Recorder::resume(app, &row, request_id).await;
+        timeline::came_back(app, &mut recorder, answer);
+        let result: Outcome<()> = Err(failure);
+        recorder.pause(app, &result).await;
+        result.map_err(|failure| (Some(row.kind), failure))?;
+    }
+    Ok(row)
 }
 
 async fn find(app: &App, answer: &AuthorizationAnswer) -> Outcome<FlowRow> {
@@ -204,7 +239,7 @@ async fn find(app: &App, answer: &AuthorizationAnswer) -> Outcome<FlowRow> {
     Ok(flow::find(&app.db, &hash_token(state)).await?.ok_or(Code::StateMismatch)?)
 }
 
-async fn take_up(app: &App, row: FlowRow, cookie: Option<&str>) -> Outcome<FlowRow> {
+async fn take_up(app: &App, row: &FlowRow, cookie: Option<&str>) -> Outcome<()> {
     // Before anything is used up: another browser must not be able to end somebody's connect.
     let cookie = cookie.ok_or(Code::CookieBlocked)?;
     if !bool::from(hash_token(cookie).as_bytes().ct_eq(row.cookie_hash.as_bytes())) {
@@ -214,7 +249,7 @@ async fn take_up(app: &App, row: FlowRow, cookie: Option<&str>) -> Outcome<FlowR
     if row.used || row.expires_at < now || !flow::take(&app.db, &row.state_hash, now).await? {
         return Err(Code::StateExpired.into());
     }
-    Ok(row)
+    Ok(())
 }
 
 /// Exchanges an answer's code, and validates who signed in.
@@ -222,7 +257,13 @@ async fn take_up(app: &App, row: FlowRow, cookie: Option<&str>) -> Outcome<FlowR
 /// # Errors
 /// What the EHR answered, `conflict` when the settings changed meanwhile, and everything of the token
 /// exchange and the identity token.
-pub(super) async fn redeem(app: &App, answer: &AuthorizationAnswer, row: &FlowRow) -> Outcome<Granted> {
+pub(super) async fn redeem(
+    app: &App,
+    answer: &AuthorizationAnswer,
+    row: &FlowRow,
+    recorder: &mut Recorder,
+) -> Outcome<Granted> {
+    timeline::came_back(app, recorder, answer);
     let opened = app.vault.open(flow_place(&row.practice, &row.state_hash), &row.sealed)?;
     let secrets: Secrets =
         serde_json::from_str(opened.expose_secret()).map_err(|_| Failure::Corrupt("oauth_flows.sealed"))?;
@@ -238,11 +279,15 @@ pub(super) async fn redeem(app: &App, answer: &AuthorizationAnswer, row: &FlowRo
         return Err(Code::Conflict.into());
     }
     let credential = client::credential(app, &ready, &terms)?;
+    recorder.step(app, StepName::TokenExchange);
     let tokens = client::token_client(app, &ready, &terms, &credential)
         .exchange(code, &app.config.redirect_url(), &secrets.verifier)
         .await
         .map_err(|error| Failure::explained(error.code(), error.to_string()))?;
+    timeline::exchanged(recorder, &tokens, &terms);
+    timeline::identity(app, recorder, &tokens);
     let identity = identity(app, &tokens, &secrets).await?;
+    timeline::context(app, recorder, &tokens);
     Ok(Granted { ready, terms, tokens, identity })
 }
 

@@ -4,11 +4,13 @@
 //! replaces the provider's earlier one, and nothing else.
 
 use super::authorization::{self, Ask, Granted, Started};
+use super::recorder::Recorder;
 use super::sealed::Holder;
 use super::{Actor, Caller, client};
 use crate::model::connection::ConnectionStatus;
 use crate::model::id::{ConnectionId, ProviderId};
 use crate::model::provider::WriteFlags;
+use crate::model::recording::StepName;
 use crate::model::role::Permission;
 use crate::model::scope::Scope;
 use crate::server::App;
@@ -46,15 +48,24 @@ pub async fn start(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<Start
 /// exchange and the identity token.
 pub async fn finish(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, request_id: &str) -> Outcome<()> {
     let caller = Caller { practice: row.practice.clone(), actor: Actor::Browser, request_id: request_id.into() };
-    let result = complete(app, answer, row, &caller).await;
+    let mut recorder = Recorder::resume(app, row, request_id).await;
+    let result = complete(app, answer, row, &caller, &mut recorder).await;
+    recorder.end(app, &result).await;
     let outcome = result.as_ref().err().map_or("ok", |failure| failure.code().name());
     let event = caller.event(app, "connection.made", row.provider.as_str(), outcome);
     audit::add(app.db.pool(), &event).await.map_err(Failure::from)?;
     result
 }
 
-async fn complete(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, caller: &Caller) -> Outcome<()> {
-    let Granted { terms, tokens, identity, .. } = authorization::redeem(app, answer, row).await?;
+async fn complete(
+    app: &App,
+    answer: &AuthorizationAnswer,
+    row: &FlowRow,
+    caller: &Caller,
+    recorder: &mut Recorder,
+) -> Outcome<()> {
+    let Granted { terms, tokens, identity, .. } = authorization::redeem(app, answer, row, recorder).await?;
+    recorder.step(app, StepName::Kept);
     let id = ConnectionId::new(app.ids.mint());
     let holder = Holder { practice: &row.practice, table: "connections", row: id.as_str(), terms: &terms };
     let sealed = holder.seal(app, &tokens)?;

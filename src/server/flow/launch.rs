@@ -5,6 +5,7 @@
 //! clinician; a launch has a session of its own and never touches the service connection.
 
 use super::authorization::{self, Ask, EhrLaunch, Granted, Started};
+use super::recorder::Recorder;
 use super::sealed::Holder;
 use super::{Actor, Caller, client};
 use crate::model::address::Address;
@@ -12,6 +13,7 @@ use crate::model::id::{LaunchId, PracticeId, ProviderId};
 use crate::model::launch::ClinicianStatus;
 use crate::model::problem::Code;
 use crate::model::provider::WriteFlags;
+use crate::model::recording::StepName;
 use crate::model::scope::Scope;
 use crate::server::App;
 use crate::server::clock::hash_token;
@@ -110,7 +112,9 @@ pub(super) async fn frame_origins(app: &App, practice: &PracticeId, ehr: [&str; 
 /// whom the practice refused.
 pub async fn finish(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, request_id: &str) -> Outcome<Launched> {
     let caller = Caller { practice: row.practice.clone(), actor: Actor::Browser, request_id: request_id.into() };
-    let result = complete(app, answer, row, &caller).await;
+    let mut recorder = Recorder::resume(app, row, request_id).await;
+    let result = complete(app, answer, row, &caller, &mut recorder).await;
+    recorder.end(app, &result).await;
     if let Err(failure) = &result {
         let event = caller.event(app, "launch.opened", row.provider.as_str(), failure.code().name());
         audit::add(app.db.pool(), &event).await?;
@@ -118,14 +122,24 @@ pub async fn finish(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, requ
     result
 }
 
-async fn complete(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, caller: &Caller) -> Outcome<Launched> {
-    let granted = authorization::redeem(app, answer, row).await?;
+async fn complete(
+    app: &App,
+    answer: &AuthorizationAnswer,
+    row: &FlowRow,
+    caller: &Caller,
+    recorder: &mut Recorder,
+) -> Outcome<Launched> {
+    let granted = authorization::redeem(app, answer, row, recorder).await?;
     let rules = launch_rules::settings(app.db.pool(), &row.practice).await?;
     let person = match &granted.identity {
         Some(identity) => Some(person::meet(app, &row.practice, &granted, identity).await?),
         None if rules.allow_anonymous => None,
         None => return Err(Code::IdentityMissing.into()),
     };
+    if let Some(person) = &person {
+        recorder.fact("The user's record", if person.name.is_some() { "read" } else { "not readable" });
+    }
+    recorder.step(app, StepName::Kept);
     let status = if rules.auto_approve { ClinicianStatus::Approved } else { ClinicianStatus::Pending };
     let mut tx = app.db.begin_write().await?;
     let known = match person {

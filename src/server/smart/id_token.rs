@@ -66,6 +66,34 @@ enum Audience {
     Many(Vec<String>),
 }
 
+/// What may be told of a token that nobody has checked: its shape.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outline {
+    /// The algorithm, where it is one of the standard's.
+    pub algorithm: Option<String>,
+    /// Whether it names a key.
+    pub names_key: bool,
+    /// When it says that it was made, in seconds.
+    pub issued_at: Option<i64>,
+    /// The names of its claims.
+    pub claims: Vec<String>,
+}
+
+/// The shape of a token.
+pub fn outline(token: &SecretString) -> Outline {
+    use base64::Engine;
+    let header = jsonwebtoken::decode_header(token.expose_secret()).ok();
+    let payload = token.expose_secret().split('.').nth(1).unwrap_or_default();
+    let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).unwrap_or_default();
+    let claims: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&bytes).unwrap_or_default();
+    Outline {
+        algorithm: header.as_ref().map(|header| format!("{:?}", header.alg)),
+        names_key: header.is_some_and(|header| header.kid.is_some()),
+        issued_at: claims.get("iat").and_then(serde_json::Value::as_i64),
+        claims: claims.keys().cloned().collect(),
+    }
+}
+
 /// Why an identity token is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdTokenError {

@@ -18,14 +18,16 @@ pub enum FlowKind {
 }
 
 impl FlowKind {
-    const fn as_str(self) -> &'static str {
+    /// The name in the database.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Connect => "connect",
             Self::Launch => "launch",
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what [`FlowKind::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::Connect, Self::Launch].into_iter().find(|kind| kind.as_str() == text)
     }
 }
@@ -52,6 +54,8 @@ pub struct FlowRow {
     pub expires_at: Timestamp,
     /// Whether an answer was taken.
     pub used: bool,
+    /// Its recording.
+    pub recording_id: String,
 }
 
 /// Keeps a new flow.
@@ -61,7 +65,7 @@ pub struct FlowRow {
 pub async fn add(tx: &mut Tx, flow: &FlowRow) -> Stored<()> {
     sqlx::query(
         "INSERT INTO oauth_flows (state_hash, practice_id, provider_id, member_id, cookie_hash, sealed, created_at, \
-         expires_at, kind) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         expires_at, kind, recording_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(flow.state_hash.clone())
     .bind(flow.practice.to_string())
@@ -72,6 +76,7 @@ pub async fn add(tx: &mut Tx, flow: &FlowRow) -> Stored<()> {
     .bind(flow.created_at.0)
     .bind(flow.expires_at.0)
     .bind(flow.kind.as_str().to_owned())
+    .bind(flow.recording_id.clone())
     .execute(&mut **tx)
     .await?;
     // Old flows go with the next new one: nothing else grows this table.
@@ -88,7 +93,7 @@ pub async fn add(tx: &mut Tx, flow: &FlowRow) -> Stored<()> {
 /// When the database fails.
 pub async fn find(db: &Database, state_hash: &str) -> Stored<Option<FlowRow>> {
     let row = sqlx::query(
-        "SELECT practice_id, provider_id, member_id, cookie_hash, sealed, created_at, expires_at, used_at, kind \
+        "SELECT practice_id, provider_id, member_id, cookie_hash, sealed, created_at, expires_at, used_at, kind, recording_id \
          FROM oauth_flows WHERE state_hash = $1",
     )
     .bind(state_hash.to_owned())
@@ -109,6 +114,7 @@ pub async fn find(db: &Database, state_hash: &str) -> Stored<Option<FlowRow>> {
         created_at: Timestamp(row.try_get("created_at")?),
         expires_at: Timestamp(row.try_get("expires_at")?),
         used: row.try_get::<Option<i64>, _>("used_at")?.is_some(),
+        recording_id: row.try_get("recording_id")?,
     }))
 }
 

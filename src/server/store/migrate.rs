@@ -18,6 +18,7 @@ const AUDIT: &str = include_str!("../../../migrations/0003_audit.sql");
 const APPEND_ONLY_SQLITE: &str = include_str!("../../../migrations/0004_audit_append_only.sqlite.sql");
 const APPEND_ONLY_POSTGRES: &str = include_str!("../../../migrations/0004_audit_append_only.postgres.sql");
 const LAUNCHES: &str = include_str!("../../../migrations/0005_launches.sql");
+const RECORDINGS: &str = include_str!("../../../migrations/0006_recordings.sql");
 
 fn migrations(dialect: Dialect) -> Vec<Migration> {
     let append_only = match dialect {
@@ -30,6 +31,7 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
         (3, "audit", AUDIT),
         (4, "append only", append_only),
         (5, "launches", LAUNCHES),
+        (6, "recordings", RECORDINGS),
     ];
     texts
         .into_iter()

@@ -15,6 +15,9 @@ pub fn troubleshooting() -> AnyView {
             title="Troubleshooting"
             text="Every error that this product shows, its likely cause and what to do. A request id leads the operator to the details in the log."
         />
+        <p class="mb-6">
+            <a class="btn" href="/recordings" id="recordings">"Recent attempts: what each connect and launch did"</a>
+        </p>
         <section class="panel" aria-label="Errors">
             <table class="grid-table">
                 <thead>

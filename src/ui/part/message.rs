@@ -140,7 +140,10 @@ pub fn problem_note(problem: &Problem, labels: Vec<(String, String)>) -> AnyView
                 {problem
                     .request_id
                     .clone()
-                    .map(|id| view! { <span class="muted">"Request " <code>{id}</code></span> })}
+                    .map(|id| {
+                        let steps = format!("/recordings?request={id}");
+                        view! { <a class="text-link" rel="external" href=steps>"Request " <code>{id}</code></a> }
+                    })}
             </p>
         }
     });

@@ -24,7 +24,7 @@ const ENTRIES: [Entry; 7] = [
 ];
 
 /// The pages of a session that are rendered on the server only, because they show or ask little.
-pub const PLAIN: [&str; 4] = ["/launches", "/account/recovery-codes", "/audit", "/troubleshooting"];
+pub const PLAIN: [&str; 5] = ["/launches", "/account/recovery-codes", "/audit", "/recordings", "/troubleshooting"];
 
 /// The `rel` of a link to a page: the router must not take over links to plain pages.
 pub fn rel(href: &str) -> Option<&'static str> {
