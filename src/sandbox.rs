@@ -136,6 +136,8 @@ pub struct Personality {
     pub no_refresh_token: bool,
     /// An `aud` that ends with a slash is refused.
     pub bad_aud_slash: bool,
+    /// Only v1 scopes are offered and taken.
+    pub v1_scopes_only: bool,
     /// An `aud` is refused; what is asked for is the plain base.
     pub no_aud: bool,
     /// The `id_token` has expired before it is delivered.

@@ -117,6 +117,62 @@ impl Scope {
     }
 }
 
+/// A version of the grammar of resource scopes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// `.read`, `.write`, `.*` (SMART App Launch 1.0).
+    V1,
+    /// A subset of `cruds` (SMART App Launch 2.0 on).
+    V2,
+}
+
+impl Scope {
+    /// This scope in a version of the grammar: itself, or what covers it there with the least more. A
+    /// scope that narrows by search parameters has no version 1, and stays as it is.
+    pub fn in_version(&self, version: Version) -> Vec<Self> {
+        let Self::Resource { context, kind, letters, text } = self else { return vec![self.clone()] };
+        let is_v1 = matches!(text.rsplit('.').next(), Some("read" | "write" | "*"));
+        if text.contains('?') || is_v1 == (version == Version::V1) {
+            return vec![self.clone()];
+        }
+        let permissions = match version {
+            Version::V2 => vec![letters.as_str()],
+            Version::V1 => {
+                let has = |of: &str| letters.chars().any(|letter| of.contains(letter));
+                match (has("rs"), has("cud")) {
+                    (true, true) if letters == "cruds" => vec!["*"],
+                    (reads, writes) => {
+                        [reads.then_some("read"), writes.then_some("write")].into_iter().flatten().collect()
+                    }
+                }
+            }
+        };
+        let words = permissions.iter().map(|permission| format!("{}/{kind}.{permission}", context.as_str()));
+        words.filter_map(|text| Self::parse(&text)).collect()
+    }
+
+    /// Scopes in a version of the grammar, without repeats.
+    pub fn all_in_version(scopes: &[Self], version: Version) -> Vec<Self> {
+        let mut all = Vec::new();
+        for scope in scopes.iter().flat_map(|scope| scope.in_version(version)) {
+            if !all.contains(&scope) {
+                all.push(scope);
+            }
+        }
+        all
+    }
+}
+
+impl Context {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Patient => "patient",
+            Self::User => "user",
+            Self::System => "system",
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -230,7 +286,46 @@ mod tests {
         assert_eq!(words("offline_access"), "Stay connected while nobody is signed in");
     }
 
+    fn translated(text: &str, version: Version) -> String {
+        let scopes = Scope::all_in_version(&Scope::parse_list(text), version);
+        scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn versions() {
+        let v1 = |text| translated(text, Version::V1);
+        assert_eq!(v1("launch user/Patient.rs user/Patient.c"), "launch user/Patient.read user/Patient.write");
+        assert_eq!(v1("user/*.cruds user/Binary.r user/Binary.s"), "user/*.* user/Binary.read");
+        assert_eq!(v1("user/Patient.crs"), "user/Patient.read user/Patient.write");
+        assert_eq!(v1("patient/Observation.rs?category=laboratory"), "patient/Observation.rs?category=laboratory");
+        let v2 = |text| translated(text, Version::V2);
+        assert_eq!(
+            v2("openid user/Patient.read user/Patient.write user/*.*"),
+            "openid user/Patient.rs user/Patient.cud user/*.cruds"
+        );
+        assert_eq!(v2("user/Patient.rs vendor-scope"), "user/Patient.rs vendor-scope");
+    }
+
     proptest! {
+        /// A translation gives at least what was asked for, and translating twice changes nothing more.
+        #[test]
+        fn a_translation_covers_what_it_translates(
+            context in "(patient|user|system)",
+            kind in "(Patient|Binary|\\*)",
+            letters in "c?r?u?d?s?",
+            to_v1 in any::<bool>(),
+        ) {
+            prop_assume!(!letters.is_empty());
+            let scope = Scope::parse(&format!("{context}/{kind}.{letters}")).unwrap();
+            let version = if to_v1 { Version::V1 } else { Version::V2 };
+            let translated = scope.in_version(version);
+            for letter in letters.chars() {
+                let one = Scope::parse(&format!("{context}/{kind}.{letter}")).unwrap();
+                prop_assert!(translated.iter().any(|wide| wide.covers(&one)), "{letter} of {scope}");
+            }
+            prop_assert_eq!(Scope::all_in_version(&translated, version), translated);
+        }
+
         #[test]
         fn text_survives(text in "[!-~]{1,40}") {
             if let Some(scope) = Scope::parse(&text) {

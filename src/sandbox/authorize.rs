@@ -116,6 +116,10 @@ fn judge(sandbox: &Sandbox, params: &Params, client: &str, redirect_uri: &str) -
     let scopes = params.one("scope")?.ok_or_else(|| Refusal::new("invalid_scope", "scope is missing"))?;
     let scopes = scope::parse(scopes)
         .map_err(|token| Refusal::new("invalid_scope", format!("unknown or malformed scope: {token}")))?;
+    let is_v2 = |scope: &&Scope| scope.resource().is_some() && scope.text != scope.v1();
+    if let Some(other) = scopes.iter().find(|scope| sandbox.personality().v1_scopes_only && is_v2(scope)) {
+        return Err(Refusal::new("invalid_scope", format!("only v1 scopes are known here: {}", other.text)));
+    }
     let of_system = |scope: &Scope| scope.resource().is_some_and(|scope| scope.level == Level::System);
     if scopes.iter().any(of_system) {
         return Err(Refusal::new("invalid_scope", "system scopes belong to backend services"));

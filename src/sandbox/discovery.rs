@@ -73,7 +73,8 @@ pub(super) fn configuration(sandbox: &Sandbox) -> Response {
     }
     let mut metadata = server_metadata(sandbox, personality.relative_endpoints);
     if let Some(metadata) = metadata.as_object_mut() {
-        metadata.insert("capabilities".to_owned(), json!(CAPABILITIES));
+        let offered = CAPABILITIES.into_iter().filter(|name| !(personality.v1_scopes_only && *name == "permission-v2"));
+        metadata.insert("capabilities".to_owned(), offered.collect());
     }
     ([(header::CACHE_CONTROL, "no-store"), (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*")], Json(metadata)).into_response()
 }

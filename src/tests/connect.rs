@@ -266,6 +266,38 @@ async fn asks_for_what_the_flags_say() {
     assert!(after.contains("Patient.c") && !after.contains("DocumentReference.c"), "{after}");
 }
 
+/// `auto` asks in version 1 where the EHR offers nothing else; the practice may decide for itself.
+#[rstest]
+#[case::auto_v2(false, "auto", "user/Patient.rs user/Practitioner.rs", true)]
+#[case::auto_v1(true, "auto", "user/Patient.read user/Practitioner.read", true)]
+#[case::chosen_v1(false, "v1", "user/Patient.read user/Practitioner.read", true)]
+#[case::chosen_v2(true, "v2", "user/Patient.rs user/Practitioner.rs", false)]
+#[tokio::test]
+async fn scopes_are_asked_for_in_the_ehrs_version(
+    #[case] v1_scopes_only: bool,
+    #[case] chosen: &str,
+    #[case] asked: &str,
+    #[case] connects: bool,
+) {
+    let personality = Personality { v1_scopes_only, ..Personality::default() };
+    let mut scene = Scene::with(Db::Sqlite, "basic", None, Wishes { personality, ..Wishes::default() }).await;
+    let mut config = scene.app.generic("basic", Some("s3cret"));
+    config["providerConfigs"]["generic"]["scopeVersion"] = chosen.into();
+    let save = scene.app.server.post("/api/integrations/ehr/config").authorization_bearer(&scene.token).json(&config);
+    save.await.assert_status_ok();
+    let url = url::Url::parse(&scene.start().await).unwrap();
+    let scope = url.query_pairs().find(|(name, _)| name == "scope").unwrap().1.into_owned();
+    assert!(scope.contains(asked), "{scope}");
+    let back = scene.connect("allow").await;
+    let expected = if connects { "notice=connected" } else { "problem=scope_denied" };
+    assert!(back.contains(expected), "{back}");
+    if connects {
+        let status = scene.status("").await;
+        let words = scope.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(status["scopesRequested"], json!(words));
+    }
+}
+
 #[tokio::test]
 async fn default_scopes_of_the_installation_replace_the_providers() {
     let wishes = Wishes { default_scopes: Some("openid launch user/Patient.read"), ..Wishes::default() };

@@ -125,6 +125,7 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
     let found = client::discover(app, ready).await?;
     timeline::discovered(recorder, &found);
     client::check_pkce(&found)?;
+    let scopes = &client::in_dialect(app, ready, &found, scopes);
     recorder.step(app, StepName::ClientAuthentication);
     let auth_method = client::auth_method(app, ready, &found)?;
     if auth_method == AuthMethod::PrivateKeyJwt {
@@ -164,7 +165,7 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
     };
     let url = request.url().map_err(|_| Failure::explained(Code::DiscoveryFailed, "authorization endpoint"))?;
     let post = by_post(ready, &found, &url);
-    timeline::redirected(app, recorder, &url, post);
+    timeline::redirected(app, recorder, &url, post, &secrets.scopes);
     let flow = NewFlow { state: &state, cookie: &cookie, secrets: &secrets, recording_id: recorder.id() };
     keep(app, caller, ask, &flow).await?;
     let frame_origins = launch.map(|launch| launch.frame_origins.to_vec()).unwrap_or_default();

@@ -13,7 +13,7 @@ use crate::model::field::Rule;
 use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::Code;
 use crate::model::provider::WriteFlags;
-use crate::model::scope::Scope;
+use crate::model::scope::{Scope, Version};
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
 use crate::server::provider::{self, BasicEncoding, PracticeConfig, Provider};
@@ -96,6 +96,20 @@ pub(super) fn scopes(app: &App, plugin: &dyn Provider, flags: WriteFlags, first:
         }
     }
     scopes
+}
+
+/// The scopes in the version that the EHR takes: what the practice chose; else, unless the operator wrote
+/// the scopes, version 1 where the EHR offers that one only (SMART "Scopes for requesting FHIR Resources
+/// (STU1)"). The vendors' plugins write theirs already.
+pub(super) fn in_dialect(app: &App, ready: &Ready, found: &SmartConfiguration, scopes: &[Scope]) -> Vec<Scope> {
+    let offers = |name: &str| found.capabilities.iter().any(|capability| capability == name);
+    let version = match ready.config.value("scopeVersion") {
+        Some("v1") => Some(Version::V1),
+        Some("v2") => Some(Version::V2),
+        _ if app.config.default_scopes.is_some() => None,
+        _ => (offers("permission-v1") && !offers("permission-v2")).then_some(Version::V1),
+    };
+    version.map_or_else(|| scopes.to_vec(), |version| Scope::all_in_version(scopes, version))
 }
 
 /// Reads where the EHR's endpoints are.

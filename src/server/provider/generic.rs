@@ -53,6 +53,12 @@ impl Provider for Generic {
             "How the browser carries the request to the EHR. Automatic is right for almost every EHR.",
             &[("auto", "Automatic"), ("get", "GET"), ("post", "POST")],
         ));
+        fields.push(choice(
+            "scopeVersion",
+            "Scopes",
+            "Which version of SMART scopes is asked for. Automatic asks for version 2, unless the EHR offers version 1 only.",
+            &[("auto", "Automatic"), ("v2", "Version 2 (.rs, .c)"), ("v1", "Version 1 (.read, .write)")],
+        ));
         fields
     }
 

@@ -63,8 +63,6 @@ pub(super) fn asked(app: &App, recorder: &mut Recorder, caller: &Caller, ask: &A
     );
     recorder.fact("Issuer", ask.ready.config.issuer.to_string());
     recorder.fact("FHIR base", ask.ready.fhir_base.clone());
-    let scopes: Vec<_> = ask.scopes.iter().map(ToString::to_string).collect();
-    recorder.fact("Scopes", scopes.join(" "));
 }
 
 pub(super) fn discovered(recorder: &mut Recorder, found: &SmartConfiguration) {
@@ -87,11 +85,12 @@ pub(super) fn discovered(recorder: &mut Recorder, found: &SmartConfiguration) {
     recorder.fact("Capabilities", known(found.capabilities.iter().map(String::as_str), &CAPABILITIES));
 }
 
-pub(super) fn redirected(app: &App, recorder: &mut Recorder, url: &Url, post: bool) {
+pub(super) fn redirected(app: &App, recorder: &mut Recorder, url: &Url, post: bool, scopes: &str) {
     recorder.step(app, StepName::Redirect);
     recorder.fact("By", if post { "POST" } else { "GET" });
     let names: Vec<_> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
     recorder.fact("Parameters", names.join(", "));
+    recorder.fact("Scopes", scopes);
     let audience = url.query_pairs().find(|(name, _)| name == "aud").map(|(_, value)| value.into_owned());
     recorder.fact("Audience", audience.unwrap_or_else(|| "none".into()));
 }
