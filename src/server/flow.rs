@@ -21,6 +21,7 @@ pub mod draft;
 pub mod embed;
 pub mod launch;
 pub mod launches;
+mod limit;
 pub mod members;
 pub mod preflight;
 pub mod recorder;

@@ -253,6 +253,26 @@ async fn whose_launch_it_is(#[case] db: Db) {
 }
 
 #[tokio::test]
+async fn launches_without_end_are_limited() {
+    let scene = Scene::new(Db::Sqlite).await;
+    scene.rules(true, false).await;
+    // A launch that comes to its end counts for nothing.
+    for _ in 0..3 {
+        scene.launch(&mut Browser::new(), "pat-0001").await;
+    }
+    let url = format!("{}&check=1", scene.launch_url("pat-0001", &json!({})).await);
+    let mut browser = Browser::new();
+    browser.put_cookie("__Host-launch=1");
+    for number in 0..200 {
+        assert_eq!(browser.get(&url).await.status, 303, "start {number}");
+    }
+    let page = browser.get(&url).await;
+    assert_eq!((page.status, problem(&page)), (429, "rate_limited"));
+    scene.app.clock.advance_seconds(16 * 60);
+    assert_eq!(browser.get(&url).await.status, 303);
+}
+
+#[tokio::test]
 async fn a_blocked_cookie_costs_no_launch_handle() {
     let scene = Scene::new(Db::Sqlite).await;
     scene.rules(true, false).await;

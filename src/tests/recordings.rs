@@ -77,6 +77,7 @@ async fn a_connect_is_told_step_by_step(#[case] db: Db) {
     };
     assert_eq!(fact("Not granted").as_deref(), Some("user/Binary.rs"));
     assert_eq!(fact("Chosen").as_deref(), Some("client_secret_basic"));
+    assert_eq!(fact("Because").as_deref(), Some("a secret is entered"));
     assert_eq!(fact("Algorithm").as_deref(), Some("RS256"));
     assert_eq!(recording["request_ids"].as_array().unwrap().len(), 2, "the start and the callback");
 }

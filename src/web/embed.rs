@@ -71,14 +71,16 @@ async fn show((State(app), Extension(meta), Path(id), headers): Asked, tab: Tab)
 }
 
 async fn page(app: &App, meta: &RequestMeta, headers: &HeaderMap, opened: &Opened, tab: Tab) -> Outcome<Response> {
-    let style = embed::style(app, &opened.session).await;
     let left = opened.session.expires_at.as_seconds() - app.clock.now().as_seconds();
-    let (title, body) = if opened.is_approved() {
-        let shown = embed::show(app, opened, tab != Tab::About, &meta.request_id).await?;
+    let style = embed::style(app, &opened.session);
+    let (style, title, body) = if opened.is_approved() {
+        let shown = embed::show(app, opened, tab != Tab::About, &meta.request_id);
+        let (style, shown) = tokio::join!(style, shown);
+        let shown = shown?;
         let other = embed::has_other_patient(app, &opened.session, &launch_cookies(headers)).await?;
-        (tab.title(), view::body(opened, &shown, tab, other, app.clock.now()))
+        (style, tab.title(), view::body(opened, &shown, tab, other, app.clock.now()))
     } else {
-        ("Waiting for approval", view::waiting(opened))
+        (style.await, "Waiting for approval", view::waiting(opened))
     };
     let page = Page {
         style: style.as_deref(),

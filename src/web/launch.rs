@@ -23,6 +23,7 @@ use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::{Code, Problem};
 use crate::server::App;
 use crate::server::flow::launch::{self, Asked};
+use crate::server::flow::sign_in::Origin;
 use crate::server::request::RequestMeta;
 use crate::server::smart::authorize::AuthorizationAnswer;
 use crate::server::store::flow::FlowRow;
@@ -58,13 +59,18 @@ pub(super) async fn launch(
         None => launch::check(&app, &asked).await.map(|()| try_cookie(&uri)),
         // It may come twice: an older browser has kept it for all sites, too.
         Some(_) if !cookies(&headers).any(|pair| pair.name() == PROBE) => return cookie_blocked(&app, &meta, &uri),
-        Some(_) => launch::start(&app, &asked, &meta.request_id).await.map(|started| go(&app, started)),
+        Some(_) => launch::start(&app, &asked, &origin(&meta)).await.map(|started| go(&app, started)),
     };
     result.unwrap_or_else(|failure| {
         let problem = failure.into_problem(&meta.request_id);
         let named = issuer(&iss).filter(|_| problem.code == Code::InvalidIssuer);
         refused(&app, &problem, named.into_any())
     })
+}
+
+fn origin(meta: &RequestMeta) -> Origin {
+    let RequestMeta { request_id, ip, user_agent, .. } = meta.clone();
+    Origin { request_id, ip, user_agent, session_token: None }
 }
 
 /// The issuer as the EHR sent it, for the administrator who has to configure it.
@@ -110,7 +116,7 @@ fn cookie_blocked(app: &App, meta: &RequestMeta, uri: &Uri) -> Response {
 
 /// The end of the way: the view opens, with a cookie of its own.
 pub(super) async fn finish(app: &App, meta: &RequestMeta, answer: &AuthorizationAnswer, row: &FlowRow) -> Response {
-    match launch::finish(app, answer, row, &meta.request_id).await {
+    match launch::finish(app, answer, row, &origin(meta)).await {
         Ok(launched) => {
             let cookie = format!(
                 "{}={}; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age={}",

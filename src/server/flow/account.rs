@@ -14,7 +14,7 @@ use crate::server::store::member::Member;
 use crate::server::store::session::Session;
 use crate::server::store::{link, member, practice, session, totp};
 
-use super::sign_in::limit::{self, Attempt, Subject};
+use super::limit::{self, Attempt, Subject};
 use super::sign_in::{is_over, password, second_factor};
 use super::{Caller, audit};
 

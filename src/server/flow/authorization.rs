@@ -132,6 +132,7 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
         client::check_approval(app, &caller.practice, ready, &found.token_endpoint).await?;
     }
     recorder.fact("Chosen", auth_method.as_str());
+    recorder.fact("Because", client::auth_reason(ready, auth_method));
     let openid = scopes.contains(&Scope::Flow("openid".into()));
     let (state, cookie) = (app.ids.token(), app.ids.token());
     let secrets = Secrets {

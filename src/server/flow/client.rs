@@ -133,14 +133,8 @@ pub(super) fn check_pkce(found: &SmartConfiguration) -> Outcome<()> {
 
 /// How to prove ourselves, of what the EHR takes and the practice has.
 pub(super) fn auth_method(app: &App, ready: &Ready, found: &SmartConfiguration) -> Outcome<AuthMethod> {
-    let preference = match ready.config.value("clientAuth") {
-        Some("public") => Preference::Public,
-        Some("secret") => Preference::Secret,
-        Some("key") => Preference::Key,
-        _ => Preference::Auto,
-    };
     let offer = Offer {
-        preference,
+        preference: preference(ready),
         has_secret: ready.secret.is_some(),
         has_key: app.signing_key.is_some(),
         offered: found.token_endpoint_auth_methods_supported.as_deref(),
@@ -148,6 +142,28 @@ pub(super) fn auth_method(app: &App, ready: &Ready, found: &SmartConfiguration) 
     };
     let rule = || Failure::field(&format!("{}.clientSecret", ready.plugin.id()), Rule::KeyOrSecret);
     client_auth::choose(offer).ok_or_else(rule)
+}
+
+fn preference(ready: &Ready) -> Preference {
+    match ready.config.value("clientAuth") {
+        Some("public") => Preference::Public,
+        Some("secret") => Preference::Secret,
+        Some("key") => Preference::Key,
+        _ => Preference::Auto,
+    }
+}
+
+/// Why [`auth_method`] chose it, in words.
+pub(super) fn auth_reason(ready: &Ready, chosen: AuthMethod) -> &'static str {
+    match (preference(ready), chosen) {
+        (Preference::Auto, AuthMethod::PrivateKeyJwt) => "no secret is entered, and the EHR takes signed assertions",
+        (Preference::Auto, AuthMethod::None) => "no secret is entered, and no key that the EHR says to take",
+        (Preference::Auto, AuthMethod::ClientSecretPost) => {
+            "a secret is entered, and the EHR takes it in the form only"
+        }
+        (Preference::Auto, AuthMethod::ClientSecretBasic) => "a secret is entered",
+        (Preference::Public | Preference::Secret | Preference::Key, _) => "the practice chose the client type",
+    }
 }
 
 /// The installation's key signs only where the operator approved it; by itself while there is one practice.

@@ -7,7 +7,8 @@
 use super::authorization::{self, Ask, EhrLaunch, Granted, Started};
 use super::recorder::Recorder;
 use super::sealed::Holder;
-use super::{Actor, Caller, client};
+use super::sign_in::Origin;
+use super::{Actor, Caller, client, limit};
 use crate::model::address::Address;
 use crate::model::id::{LaunchId, PracticeId, ProviderId};
 use crate::model::launch::ClinicianStatus;
@@ -35,6 +36,8 @@ const MAX_HANDLE: usize = 4_096;
 const MAX_CONTEXT: usize = 16_384;
 /// How long a launch lasts whose token says nothing about it, in seconds (RFC 6749 §5.1 leaves it open).
 const LIFE: i64 = 3_600;
+/// How long a launch lasts at most, in seconds: a working day, whatever its token says.
+const MAX_LIFE: i64 = 12 * 3_600;
 
 /// A launch as the EHR's link asks for it.
 pub struct Asked<'a> {
@@ -75,13 +78,14 @@ pub async fn check(app: &App, asked: &Asked<'_>) -> Outcome<()> {
 ///
 /// # Errors
 /// `invalid_issuer` when no practice, or more than one, is configured for it; `discovery_failed`,
-/// `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`.
-pub async fn start(app: &App, asked: &Asked<'_>, request_id: &str) -> Outcome<Started> {
+/// `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`, `rate_limited`.
+pub async fn start(app: &App, asked: &Asked<'_>, origin: &Origin) -> Outcome<Started> {
     if asked.launch.is_empty() || asked.launch.len() > MAX_HANDLE {
         return Err(Failure::explained(Code::InvalidIssuer, "no usable launch parameter"));
     }
     let (practice, ready) = registry::resolve(app, asked).await?;
-    let caller = Caller { practice, actor: Actor::Browser, request_id: request_id.into() };
+    limit::launch_starts(app, origin.ip).await?;
+    let caller = Caller { practice, actor: Actor::Browser, request_id: origin.request_id.clone() };
     let scopes = scopes_to_ask(app, ready.plugin, ready.flags);
     let issuer = ready.config.issuer.to_string();
     let frame_origins = frame_origins(app, &caller.practice, [&issuer, &ready.fhir_base]).await?;
@@ -110,11 +114,13 @@ pub(super) async fn frame_origins(app: &App, practice: &PracticeId, ehr: [&str; 
 /// What the EHR answered, `conflict` when the settings changed meanwhile, everything of the token
 /// exchange and the identity token, `identity_missing`, and `forbidden` for patients and for people
 /// whom the practice refused.
-pub async fn finish(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, request_id: &str) -> Outcome<Launched> {
-    let caller = Caller { practice: row.practice.clone(), actor: Actor::Browser, request_id: request_id.into() };
+pub async fn finish(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, origin: &Origin) -> Outcome<Launched> {
+    let request_id = &origin.request_id;
+    let caller = Caller { practice: row.practice.clone(), actor: Actor::Browser, request_id: request_id.clone() };
     let mut recorder = Recorder::resume(app, row, request_id).await;
     let result = complete(app, answer, row, &caller, &mut recorder).await;
     recorder.end(app, &result).await;
+    limit::launch_opened(app, origin.ip).await?;
     if let Err(failure) = &result {
         let event = caller.event(app, "launch.opened", row.provider.as_str(), failure.code().name());
         audit::add(app.db.pool(), &event).await?;
@@ -192,7 +198,7 @@ fn session(
         access_token: Some(sealed.access_token),
         refresh_token: sealed.refresh_token,
         started_at: now,
-        expires_at: sealed.expires_at.unwrap_or_else(|| now.plus_seconds(LIFE)),
+        expires_at: sealed.expires_at.unwrap_or_else(|| now.plus_seconds(LIFE)).min(now.plus_seconds(MAX_LIFE)),
         ended: None,
         id,
     })

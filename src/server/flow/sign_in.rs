@@ -25,11 +25,10 @@ use crate::server::store::{Tx, member, session};
 
 use super::{Actor, Caller, audit};
 
-pub(super) mod limit;
 pub(super) mod password;
 pub(super) mod second_factor;
 
-use limit::Subject;
+use super::limit::{self, Subject};
 use second_factor::Means;
 
 const IDLE_SECONDS: i64 = 12 * 3_600;

@@ -12,7 +12,7 @@ use crate::server::App;
 use crate::server::clock::hash_token;
 use crate::server::failure::{Failure, Outcome};
 use crate::server::flow::audit;
-use crate::server::flow::sign_in::limit::{self, Subject};
+use crate::server::flow::limit::{self, Subject};
 use crate::server::flow::sign_in::{Origin, Proof, SignedIn, by_member, open, password};
 use crate::server::store::link::{Kind, Purpose};
 use crate::server::store::member::Member;

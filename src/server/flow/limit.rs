@@ -1,4 +1,5 @@
-//! How often one may try: ten times for an account, fifty from an address, in fifteen minutes.
+//! How often one may try: ten times for an account, fifty from an address, in fifteen minutes; and how many
+//! launches may be under way from an address.
 //!
 //! Guards: an attempt counts before it is judged, so that parallel guesses and other replicas cannot
 //! slip through; an address or account is kept as a hash; a success gives its attempt back.
@@ -15,6 +16,9 @@ use crate::server::store::attempt;
 const WINDOW_SECONDS: i64 = 15 * 60;
 const PER_ACCOUNT: i64 = 10;
 const PER_ADDRESS: i64 = 50;
+/// Launches from an address that have not come to their end: a clinic has one address for everybody, but
+/// its launches do end.
+const LAUNCHES: i64 = 200;
 
 /// What is guessed at.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +59,28 @@ pub async fn forget(app: &App, subject: Subject<'_>) -> Outcome<()> {
     Ok(attempt::forget(&app.db, &subject.key()).await?)
 }
 
+/// Counts a launch that starts: each leaves rows behind, and nobody has signed in yet.
+///
+/// # Errors
+/// `rate_limited`.
+pub async fn launch_starts(app: &App, ip: Option<IpAddr>) -> Outcome<()> {
+    match ip {
+        Some(ip) => within(app, &launch_key(ip), LAUNCHES).await,
+        None => Ok(()),
+    }
+}
+
+/// Gives the start of a launch back: it has come to its end.
+///
+/// # Errors
+/// When the database fails.
+pub async fn launch_opened(app: &App, ip: Option<IpAddr>) -> Outcome<()> {
+    if let Some(ip) = ip {
+        attempt::take_back(&app.db, &launch_key(ip)).await?;
+    }
+    Ok(())
+}
+
 impl Attempt {
     /// It was no failure: forgets the account's failures and gives the address its attempt back (all
     /// of them would let one good account pay for guesses at others). Drops windows that are over.
@@ -83,6 +109,10 @@ impl Subject<'_> {
 async fn within(app: &App, key: &str, limit: i64) -> Outcome<()> {
     let tries = attempt::count(&app.db, key, app.clock.now(), WINDOW_SECONDS).await?;
     if tries > limit { Err(Code::RateLimited.into()) } else { Ok(()) }
+}
+
+fn launch_key(ip: IpAddr) -> String {
+    hash_token(&format!("launch {}", neighbourhood(ip)))
 }
 
 fn address_key(ip: IpAddr) -> String {
