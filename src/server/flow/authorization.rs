@@ -128,11 +128,11 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
     let scopes = &client::in_dialect(app, ready, &found, scopes);
     recorder.step(app, StepName::ClientAuthentication);
     let auth_method = client::auth_method(app, ready, &found)?;
+    recorder.fact("Chosen", auth_method.as_str());
+    recorder.fact("Because", client::auth_reason(ready, auth_method));
     if auth_method == AuthMethod::PrivateKeyJwt {
         client::check_approval(app, &caller.practice, ready, &found.token_endpoint).await?;
     }
-    recorder.fact("Chosen", auth_method.as_str());
-    recorder.fact("Because", client::auth_reason(ready, auth_method));
     let openid = scopes.contains(&Scope::Flow("openid".into()));
     let (state, cookie) = (app.ids.token(), app.ids.token());
     let secrets = Secrets {

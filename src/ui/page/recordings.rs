@@ -99,7 +99,7 @@ fn step_view(step: &Step, start: Timestamp) -> AnyView {
         <li>
             <div class="min-w-0 flex-1">
                 <h2 class="title-3">{name(step.name)} " " <span class="muted small font-normal">{after}</span></h2>
-                {(!facts.is_empty()).then(|| view! { <dl class="facts mt-2">{facts}</dl> })}
+                {(!facts.is_empty()).then(|| view! { <dl class="facts facts-2 mt-2">{facts}</dl> })}
                 {step.problem.map(problem)}
             </div>
         </li>
