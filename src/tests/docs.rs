@@ -28,3 +28,33 @@ fn the_readme_has_the_catalogue() {
     }
     assert_eq!(found, table, "run UPDATE_README=1 cargo test --test integration docs");
 }
+
+/// Every test and module that docs/conformance.md names is there.
+#[test]
+fn the_conformance_names_what_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut sources = String::new();
+    let mut folders = vec![root.join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                sources.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let text = fs::read_to_string(root.join("docs/conformance.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|line| line.trim_end_matches('|').rsplit('|').next());
+    let named = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let mut seen = 0;
+    for name in named.filter(|name| !name.contains([' ', '-'])) {
+        let is_module = root.join("src").join(name.replace("::", "/")).with_extension("rs").exists();
+        let function = name.rsplit("::").next().unwrap();
+        assert!(is_module || sources.contains(&format!("fn {function}(")), "{name} is not there");
+        seen += 1;
+    }
+    assert!(seen > 50, "only {seen} names were found");
+}

@@ -244,3 +244,21 @@ pub(super) fn token_client<'a>(
         client_id_in_body: ready.plugin.quirks().client_id_in_body,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pkce() {
+        let with = |methods: Option<&[&str]>| SmartConfiguration {
+            code_challenge_methods_supported: methods.map(|all| all.iter().map(|one| (*one).to_owned()).collect()),
+            ..SmartConfiguration::default()
+        };
+        assert!(check_pkce(&with(Some(&["plain", "S256"]))).is_ok());
+        assert!(check_pkce(&with(None)).is_ok(), "some EHRs take it and do not say so");
+        for without in [&["plain"][..], &[]] {
+            assert_eq!(check_pkce(&with(Some(without))).unwrap_err().code(), Code::PkceRequired);
+        }
+    }
+}
