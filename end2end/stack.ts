@@ -67,8 +67,13 @@ export class Stack {
     const stack = new Stack(folder, env, app, ehr);
     stack.spawn('sandbox', ...sandbox);
     stack.spawn('serve');
-    await waitFor(`${ehr}/fhir/metadata`, () => stack.output);
-    await waitFor(`http://127.0.0.1:${appPort}/healthz`, () => stack.output);
+    try {
+      await waitFor(`${ehr}/fhir/metadata`, () => stack.output);
+      await waitFor(`http://127.0.0.1:${appPort}/healthz`, () => stack.output);
+    } catch (error) {
+      await stack.stop();
+      throw error;
+    }
     return stack;
   }
 

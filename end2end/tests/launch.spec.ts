@@ -60,27 +60,30 @@ async function approveEveryone(page: Page, { stack, owner }: Clinic): Promise<vo
 test('a newcomer waits in the frame, is approved, and sees the chart', async ({ page, other }) => {
   // A clinic of its own: in the others everyone is approved.
   const { stack, owner } = await open();
-  const app = await chart(page, stack, 'pat-0001', 'dr.stone');
-  await expect(app.locator('h1')).toHaveText('The practice has not approved you yet.');
-  await expect(app.locator('main')).toContainText('Amara Stone');
-  await signIn(other, stack, owner);
-  await other.goto(`${stack.app}/launches`);
-  await alive(other);
-  await accessible(other);
-  const row = other.locator('tr[data-clinician="Amara Stone"]');
-  await row.getByRole('button', { name: /^Approve/ }).click();
-  await expect(row).toContainText('Approved');
-  await app.locator('#look-again').click();
-  await expect(app.locator('[data-patient]')).toBeVisible();
-  await expect(app.locator('.list li').first()).toBeVisible();
-  await app.getByRole('link', { name: 'Notes' }).click();
-  await expect(app.locator('a[aria-current]')).toHaveText('Notes');
-  await app.getByRole('link', { name: 'About this connection' }).click();
-  await expect(app.locator('[data-clinician]')).toHaveText('Amara Stone');
-  await app.locator('#sign-out').click();
-  await expect(app.locator('h1')).toHaveText('You are signed out');
-  await expect(app.locator('main')).toContainText('The EHR confirmed');
-  await stack.stop();
+  try {
+    const app = await chart(page, stack, 'pat-0001', 'dr.stone');
+    await expect(app.locator('h1')).toHaveText('The practice has not approved you yet.');
+    await expect(app.locator('main')).toContainText('Amara Stone');
+    await signIn(other, stack, owner);
+    await other.goto(`${stack.app}/launches`);
+    await alive(other);
+    await accessible(other);
+    const row = other.locator('tr[data-clinician="Amara Stone"]');
+    await row.getByRole('button', { name: /^Approve/ }).click();
+    await expect(row).toContainText('Approved');
+    await app.locator('#look-again').click();
+    await expect(app.locator('[data-patient]')).toBeVisible();
+    await expect(app.locator('.list li').first()).toBeVisible();
+    await app.getByRole('link', { name: 'Notes' }).click();
+    await expect(app.locator('a[aria-current]')).toHaveText('Notes');
+    await app.getByRole('link', { name: 'About this connection' }).click();
+    await expect(app.locator('[data-clinician]')).toHaveText('Amara Stone');
+    await app.locator('#sign-out').click();
+    await expect(app.locator('h1')).toHaveText('You are signed out');
+    await expect(app.locator('main')).toContainText('The EHR confirmed');
+  } finally {
+    await stack.stop();
+  }
 });
 
 test('two patients in two frames stay apart, and each warns of the other', async ({ page, other, clinic }) => {
