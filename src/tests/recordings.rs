@@ -130,6 +130,27 @@ async fn a_second_answer_changes_nothing_of_the_first() {
     assert_eq!(list["recordings"][0]["outcome"], json!({"Ok": null}));
     let steps = steps(&list["recordings"][0]);
     assert!(steps.len() <= 30 && steps.contains(&("callback", Some("state_expired"))), "{steps:?}");
+    let facts =
+        list["recordings"][0]["steps"].as_array().unwrap().iter().map(|step| step["facts"].as_array().unwrap().len());
+    assert!(facts.max().unwrap() < 10, "a full recording takes nothing more");
+}
+
+/// Whoever opens the callback without the cookie does not end somebody else's connect, nor its recording.
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
+#[tokio::test]
+async fn a_stray_answer_does_not_end_a_recording(#[case] db: Db) {
+    let mut scene = Scene::new(db, Personality::default()).await;
+    let login = format!("{}/api/integrations/ehr/login?providerId=generic", scene.app.url);
+    let authorize = scene.browser.get(&login).await.location.unwrap();
+    let callback = scene.browser.approve(&scene.app.sandbox, &scene.app.ehr, &authorize, "allow").await;
+    Browser::new().get(&callback).await;
+    assert_eq!(scene.list("").await["recordings"][0]["outcome"], json!({"Err": "cookie_blocked"}));
+    assert!(scene.browser.get(&callback).await.location.unwrap().contains("notice=connected"));
+    let list = scene.list("").await;
+    assert_eq!(list["recordings"][0]["outcome"], json!({"Ok": null}));
+    assert!(steps(&list["recordings"][0]).contains(&("callback", Some("cookie_blocked"))));
 }
 
 /// What must not be found anywhere: in recordings, nor in the database's file.

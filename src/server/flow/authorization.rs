@@ -27,7 +27,7 @@ use crate::server::smart::id_token::{Expected, Identity};
 use crate::server::smart::token::TokenAnswer;
 use crate::server::store::connection::Terms;
 use crate::server::store::flow::{self, FlowKind, FlowRow};
-use crate::server::store::{StoreError, audit};
+use crate::server::store::{StoreError, audit, recording};
 use crate::server::vault::Place;
 
 mod timeline;
@@ -205,6 +205,7 @@ async fn keep(app: &App, caller: &Caller, ask: &Ask<'_>, flow: &NewFlow<'_>) -> 
     };
     let mut tx = app.db.begin_write().await?;
     flow::add(&mut tx, &row).await?;
+    recording::forget_old(&mut tx, &row.practice, now).await?;
     let action = match row.kind {
         FlowKind::Connect => "connection.started",
         FlowKind::Launch => "launch.started",
@@ -228,10 +229,11 @@ pub async fn take(
     let row = find(app, answer).await.map_err(|failure| (None, failure))?;
     if let Err(failure) = take_up(app, &row, cookie).await {
         let mut recorder = Recorder::resume(app, &row, request_id).await;
-        timeline::came_back(app, &mut recorder, answer);
-        let result: Outcome<()> = Err(failure);
-        recorder.pause(app, &result).await;
-        result.map_err(|failure| (Some(row.kind), failure))?;
+        if recorder.has_room() {
+            timeline::came_back(app, &mut recorder, answer);
+            recorder.astray(app, failure.code()).await;
+        }
+        return Err((Some(row.kind), failure));
     }
     Ok(row)
 }

@@ -17,8 +17,9 @@ use crate::server::store::recording::{self, Recording};
 
 /// How many recordings are listed.
 const LISTED: i64 = 50;
-/// The most steps of one recording: a callback that is opened again and again adds nothing.
-const MAX_STEPS: usize = 30;
+/// From so many steps on, answers that are not taken are not told any more: anybody can open a callback
+/// again and again. A flow that goes its way has fewer.
+const MAX_ASTRAY: usize = 15;
 
 /// A recording under way.
 pub(super) struct Recorder {
@@ -68,9 +69,7 @@ impl Recorder {
 
     /// Begins a step; what is noted from here on belongs to it.
     pub fn step(&mut self, app: &App, name: StepName) {
-        if self.recording.steps.len() < MAX_STEPS {
-            self.recording.steps.push(Step { name, at: app.clock.now(), problem: None, facts: Vec::new() });
-        }
+        self.recording.steps.push(Step { name, at: app.clock.now(), problem: None, facts: Vec::new() });
     }
 
     /// Notes something about the step.
@@ -80,22 +79,41 @@ impl Recorder {
         }
     }
 
-    /// Keeps it, to go on in another request, or as failed at the step that it came to.
+    /// Keeps it, to go on in another request; or as ended, by a failure.
     pub async fn pause<T>(self, app: &App, result: &Outcome<T>) {
-        self.keep(app, result.as_ref().err().map(|failure| Err(failure.code()))).await;
+        match result {
+            Ok(_) => self.keep(app).await,
+            Err(_) => self.end(app, result).await,
+        }
     }
 
-    /// Keeps it as through.
-    pub async fn end<T>(self, app: &App, result: &Outcome<T>) {
-        self.keep(app, Some(result.as_ref().map(|_| ()).map_err(Failure::code))).await;
+    /// Keeps it as ended. A flow is used once, so this is how it ended, whatever came astray before.
+    pub async fn end<T>(mut self, app: &App, result: &Outcome<T>) {
+        let outcome = result.as_ref().map(|_| ()).map_err(Failure::code);
+        self.mark(outcome);
+        self.recording.outcome = Some(outcome);
+        self.keep(app).await;
     }
 
-    async fn keep(mut self, app: &App, outcome: Option<Result<(), Code>>) {
-        if let (Some(Err(code)), Some(step)) = (outcome, self.recording.steps.last_mut()) {
+    /// Whether another answer that is not taken is worth telling.
+    pub const fn has_room(&self) -> bool {
+        self.recording.steps.len() < MAX_ASTRAY
+    }
+
+    /// Keeps an answer that was not taken: it ends nothing.
+    pub async fn astray(mut self, app: &App, code: Code) {
+        self.mark(Err(code));
+        self.recording.outcome.get_or_insert(Err(code));
+        self.keep(app).await;
+    }
+
+    fn mark(&mut self, outcome: Result<(), Code>) {
+        if let (Err(code), Some(step)) = (outcome, self.recording.steps.last_mut()) {
             step.problem = Some(code);
         }
-        // An answer that comes twice does not change how the first one ended.
-        self.recording.outcome = self.recording.outcome.or(outcome);
+    }
+
+    async fn keep(self, app: &App) {
         if let Err(error) = recording::put(&app.db, &self.recording).await {
             tracing::warn!(recording.id = self.recording.id, error = %error, "a recording was not kept");
         }

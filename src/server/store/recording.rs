@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row};
 
 use super::flow::FlowKind;
-use super::{Database, StoreError, Stored};
+use super::{Database, StoreError, Stored, Tx};
 use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::Code;
 use crate::model::recording::Step;
@@ -34,7 +34,7 @@ pub struct Recording {
     pub steps: Vec<Step>,
 }
 
-/// Keeps a recording as it is now; old ones go.
+/// Keeps a recording as it is now.
 ///
 /// # Errors
 /// When the database fails.
@@ -56,10 +56,18 @@ pub async fn put(db: &Database, recording: &Recording) -> Stored<()> {
     .bind(steps)
     .execute(db.pool())
     .await?;
+    Ok(())
+}
+
+/// Forgets a practice's old recordings.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_old(tx: &mut Tx, practice: &PracticeId, now: Timestamp) -> Stored<()> {
     sqlx::query("DELETE FROM recordings WHERE practice_id = $1 AND started_at < $2")
-        .bind(recording.practice.to_string())
-        .bind(recording.started_at.plus_seconds(-KEPT).0)
-        .execute(db.pool())
+        .bind(practice.to_string())
+        .bind(now.plus_seconds(-KEPT).0)
+        .execute(&mut **tx)
         .await?;
     Ok(())
 }
