@@ -1,61 +1,8 @@
-// EHR launches in the EHR's frame. The EHR is on 127.0.0.1 and we on localhost: another site, so only
-// partitioned cookies come back.
+// EHR launches in the EHR's frame.
 import http from 'node:http';
-import { FrameLocator, Page } from '@playwright/test';
-import { accessible, alive, expect, hasScripts, Member, signIn, test as base } from '../fixtures';
-import { freePort, Stack } from '../stack';
-
-type Clinic = { stack: Stack; owner: Member };
-
-async function open(sandbox: string[] = []): Promise<Clinic> {
-  const stack = await Stack.start(sandbox);
-  const owner = stack.member('North Clinic', 'owner');
-  await stack.configure('North Clinic');
-  return { stack, owner };
-}
-
-// One practice alone has the sandbox as its EHR, so the launch URL need not name it.
-const test = base.extend<object, { clinic: Clinic }>({
-  clinic: [async ({}, use) => {
-    const clinic = await open();
-    await use(clinic);
-    await clinic.stack.stop();
-  }, { scope: 'worker', timeout: 60_000 }],
-});
-
-/** Opens a chart of the sandbox EHR and the application in it. */
-async function chart(page: Page, stack: Stack, patient: string, user = 'dr.river'): Promise<FrameLocator> {
-  await page.goto(`${stack.ehr}/ehr`);
-  await page.selectOption('#patient', patient);
-  await page.selectOption('#client', 'demo-secret');
-  await page.selectOption('#user', user);
-  await page.click('#open');
-  return page.frameLocator('#app');
-}
-
-/** The address that the EHR's frame opens. */
-async function launchUrl(stack: Stack, patient: string, more: object = {}): Promise<string> {
-  const order = { client_id: 'demo-secret', patient, need_patient_banner: true, ...more };
-  const answer = await fetch(`${stack.ehr}/ehr/launch`, { method: 'POST', body: JSON.stringify(order) });
-  return ((await answer.json()) as { url: string }).url;
-}
-
-/** A page with frames of these addresses, in the place of the one at `at`. */
-async function frames(page: Page, at: string, urls: string[]): Promise<FrameLocator[]> {
-  await page.goto(at);
-  const body = urls.map((url, index) => `<iframe id="f${index}" title="app ${index}" width="600" height="500" src="${url.replaceAll('&', '&amp;')}"></iframe>`);
-  await page.evaluate((html) => { document.body.innerHTML = html; }, body.join(''));
-  return urls.map((_, index) => page.frameLocator(`#f${index}`));
-}
-
-async function approveEveryone(page: Page, { stack, owner }: Clinic): Promise<void> {
-  await signIn(page, stack, owner);
-  await page.goto(`${stack.app}/launches`);
-  await alive(page);
-  await page.check('#field-auto_approve');
-  await page.click('#save-rules');
-  await expect(page.getByRole('status').filter({ hasText: /saved/i }).first()).toBeVisible();
-}
+import { approveEveryone, chart, frames, launchUrl, open, test } from '../clinic';
+import { accessible, alive, expect, signIn } from '../fixtures';
+import { freePort } from '../stack';
 
 test('a newcomer waits in the frame, is approved, and sees the chart', async ({ page, other }) => {
   // A clinic of its own: in the others everyone is approved.
@@ -190,26 +137,4 @@ test('only the EHR may frame the view', async ({ page, other, clinic, errors }) 
   }
   // What the browser says about it.
   errors.splice(0);
-});
-
-test('the view is accessible, fits 320 px, and knows the dark', async ({ page, other, clinic }) => {
-  test.skip(!hasScripts(), 'axe needs scripts');
-  await approveEveryone(other, clinic);
-  const { stack } = clinic;
-  for (const colorScheme of ['light', 'dark'] as const) {
-    await page.emulateMedia({ colorScheme });
-    for (const width of [320, 900]) {
-      await page.setViewportSize({ width, height: 700 });
-      await page.goto(await launchUrl(stack, 'pat-0005'));
-      for (const tab of ['Documents', 'Notes', 'About this connection']) {
-        await page.getByRole('link', { name: tab }).click();
-        await expect(page.locator('a[aria-current]')).toHaveText(tab);
-        await accessible(page);
-        const [content, window] = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-        expect(content).toBeLessThanOrEqual(window!);
-      }
-      await page.goto(`${stack.app}/api/integrations/ehr/launch?iss=https://other.example&launch=1`);
-      await accessible(page);
-    }
-  }
 });

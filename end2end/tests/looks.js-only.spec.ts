@@ -1,15 +1,20 @@
 import { accessible, alive, atTheEhr, expect, fits, openProvider, signIn, test } from '../fixtures';
 
-const pages = ['/', '/settings/ehr-integrations', '/settings/ehr-integrations/ecw', '/settings/ehr-integrations/pcc', '/settings/ehr-integrations/generic', '/members', '/launches', '/recordings', '/account', '/account/two-factor', '/audit', '/troubleshooting', '/nothing-here'];
+const pages = ['/', '/settings/ehr-integrations', '/settings/ehr-integrations/ecw', '/settings/ehr-integrations/pcc', '/settings/ehr-integrations/generic', '/members', '/launches', '/recordings', '/account', '/account/two-factor', '/account/recovery-codes', '/audit', '/troubleshooting', '/nothing-here'];
 
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`every page is accessible and fits 360 px, ${colorScheme}`, async ({ page, stack }) => {
     test.setTimeout(120_000);
     await page.emulateMedia({ colorScheme, reducedMotion: 'reduce' });
     const { member } = stack.practice();
-    await page.goto(`${stack.app}/sign-in`);
-    await alive(page);
-    await accessible(page);
+    for (const path of ['/sign-in', '/sign-in/code', '/setup?token=x', '/invite?token=x', '/reset?token=x', '/reset']) {
+      await page.setViewportSize({ width: 360, height: 800 });
+      await page.goto(`${stack.app}${path}`);
+      await alive(page);
+      await accessible(page);
+      await fits(page);
+    }
+    await page.setViewportSize({ width: 1280, height: 800 });
     await signIn(page, stack, member);
     await openProvider(page, stack, 'generic');
     await page.fill('#field-issuer', `${stack.ehr}/fhir`);
