@@ -15,6 +15,7 @@ pub mod audit;
 pub mod draft;
 pub mod integrations;
 mod json;
+pub mod keys;
 pub mod launches;
 pub mod members;
 pub mod recordings;

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use ehr_integrations::model::id::ProviderId;
+use ehr_integrations::model::id::{PracticeId, ProviderId};
+use ehr_integrations::model::key::{KeyAlgorithm, KeyOwner, KeyState};
 use ehr_integrations::model::role::{Role, TokenScope};
 use ehr_integrations::sandbox::{self, Client, ClientAuth, Personality, SandboxConfig};
 use ehr_integrations::server::App;
 use ehr_integrations::server::clock::{Clock, SystemClock, SystemEntropy};
 use ehr_integrations::server::config::{Config, EncryptionKey, LogFormat, Settings};
+use ehr_integrations::server::flow::keys::{self as flow_keys, Imported};
 use ehr_integrations::server::flow::{Caller, client, members, tokens};
 use ehr_integrations::server::smart::keys;
 use ehr_integrations::server::store::{Database, practice};
@@ -125,6 +127,38 @@ enum Tokens {
 enum Keys {
     /// Print a new encryption key and a new signing key, as lines of an environment file.
     Generate,
+    /// List the signing keys.
+    List(KeySet),
+    /// Make a new signing key. It is published now, and signs once every EHR can know it.
+    Rotate {
+        /// RS384 or ES384.
+        #[arg(long, default_value = "RS384")]
+        algorithm: String,
+        #[command(flatten)]
+        set: KeySet,
+    },
+    /// Let a new key sign now, without waiting for the EHRs' caches.
+    Use(NamedKey),
+    /// Take a key out now: it signs no more and is published no more.
+    Retire(NamedKey),
+}
+
+/// Whose keys.
+#[derive(Args)]
+struct KeySet {
+    /// A practice's own keys, by the practice's name; without it, the installation's.
+    #[arg(long)]
+    practice: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Args)]
+struct NamedKey {
+    /// The key's name, its `kid`.
+    kid: String,
+    #[command(flatten)]
+    set: KeySet,
 }
 
 #[derive(Args)]
@@ -135,6 +169,9 @@ struct Approve {
     /// The provider's id.
     #[arg(long)]
     provider: String,
+    /// What assertions name as their audience, for EHRs that do not want the token endpoint there.
+    #[arg(long)]
+    audience: Option<String>,
     #[command(flatten)]
     settings: Settings,
 }
@@ -178,7 +215,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(settings) => doctor(settings).await,
         Command::Admin(command) => admin(command).await,
         Command::Tokens(command) => manage_tokens(command).await,
-        Command::Keys(Keys::Generate) => generate_keys(),
+        Command::Keys(command) => manage_keys(command).await,
         Command::Approve(command) => approve(command).await,
     }
 }
@@ -197,7 +234,15 @@ fn start_log(format: LogFormat) {
 async fn open(settings: &Settings) -> anyhow::Result<App> {
     let config = Config::parse(settings)?;
     let db = Database::connect(&settings.database_url).await.context("database")?;
-    Ok(App::new(config, db, Arc::new(SystemClock), Arc::new(SystemEntropy))?)
+    let app = App::new(config, db, Arc::new(SystemClock), Arc::new(SystemEntropy))?;
+    match flow_keys::import(&app).await.map_err(readable)? {
+        Imported::Nothing => {}
+        Imported::Added(state) => tracing::info!(key.state = ?state, "the signing key of the environment is taken in"),
+        Imported::NameTaken => {
+            bail!("EHR_JWT_KEY_ID is the name of another key that is known already: give the new key a new name")
+        }
+    }
+    Ok(app)
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
@@ -263,9 +308,10 @@ async fn doctor(settings: Settings) -> anyhow::Result<()> {
     let db = Database::connect(&settings.database_url).await.context("database")?;
     println!("ok  database, migrations");
     let app = App::new(config, db, Arc::new(SystemClock), Arc::new(SystemEntropy))?;
-    match &app.signing_key {
-        Some(_) => println!("ok  signing key"),
-        None => println!("--  no signing key: EHRs that want signed assertions cannot be connected"),
+    if app.config.signing_key.is_some() || !flow_keys::published(&app, None).await.map_err(readable)?.keys.is_empty() {
+        println!("ok  signing key");
+    } else {
+        println!("--  no signing key: EHRs that want signed assertions cannot be connected");
     }
     let leptos = web::leptos_options(settings.leptos_site_root.clone())?;
     web::assets::check(&leptos).map_err(anyhow::Error::msg)?;
@@ -312,11 +358,67 @@ async fn operator(app: &App, practice: &str) -> anyhow::Result<Caller> {
     Ok(Caller::operator(app, found.id))
 }
 
+async fn manage_keys(command: Keys) -> anyhow::Result<()> {
+    let set = match &command {
+        Keys::Generate => return generate_keys(),
+        Keys::List(set)
+        | Keys::Rotate { set, .. }
+        | Keys::Use(NamedKey { set, .. })
+        | Keys::Retire(NamedKey { set, .. }) => set,
+    };
+    let app = open(&set.settings).await?;
+    let (caller, owner) = match &set.practice {
+        Some(practice) => (operator(&app, practice).await?, KeyOwner::Practice),
+        None => (Caller::operator(&app, PracticeId::new("")), KeyOwner::Installation),
+    };
+    match &command {
+        Keys::Rotate { algorithm, .. } => {
+            let algorithm = KeyAlgorithm::parse(algorithm).context("the algorithm is RS384 or ES384")?;
+            flow_keys::rotate(&app, &caller, owner, algorithm).await.map_err(readable)?;
+        }
+        Keys::Use(key) => {
+            let id = key_id(&app, &caller, owner, &key.kid).await?;
+            flow_keys::use_now(&app, &caller, owner, &id).await.map_err(readable)?;
+        }
+        Keys::Retire(key) => {
+            let id = key_id(&app, &caller, owner, &key.kid).await?;
+            flow_keys::retire(&app, &caller, owner, &id).await.map_err(readable)?;
+        }
+        Keys::Generate | Keys::List(_) => {}
+    }
+    print_keys(&app, &caller, owner).await
+}
+
+async fn key_id(app: &App, caller: &Caller, owner: KeyOwner, kid: &str) -> anyhow::Result<String> {
+    let set = flow_keys::set(app, caller, owner).await.map_err(readable)?;
+    let found = set.keys.into_iter().find(|key| key.kid == kid);
+    Ok(found.with_context(|| format!("there is no key called `{kid}`"))?.id)
+}
+
+async fn print_keys(app: &App, caller: &Caller, owner: KeyOwner) -> anyhow::Result<()> {
+    let set = flow_keys::set(app, caller, owner).await.map_err(readable)?;
+    let now = app.clock.now();
+    println!("Published at {}", set.jwks_url);
+    for key in &set.keys {
+        let state = match key.state {
+            KeyState::Next => format!("next: signs {}", key.times.activates_at.relative_to(now)),
+            KeyState::Active => "active".into(),
+            KeyState::Retiring => "retiring".into(),
+            KeyState::Retired => "retired".into(),
+        };
+        println!("{}  {}  {state}", key.algorithm.as_str(), key.kid);
+    }
+    if set.keys.is_empty() {
+        println!("No key yet. Make one with `ehr-integrations keys rotate`.");
+    }
+    Ok(())
+}
+
 fn generate_keys() -> anyhow::Result<()> {
     let mut bytes = [0_u8; 32];
     ehr_integrations::server::clock::Entropy::fill(&SystemEntropy, &mut bytes);
     println!("INTEGRATIONS_TOKEN_ENC_KEY={}", EncryptionKey::from_bytes(bytes).to_base64());
-    let pem = keys::generate_pem().map_err(|_| anyhow::anyhow!("no RSA key could be made"))?;
+    let pem = keys::generate_pem(KeyAlgorithm::Rs384).map_err(|_| anyhow::anyhow!("no RSA key could be made"))?;
     println!("EHR_JWT_PRIVATE_KEY=\"{}\"", pem.expose_secret().trim_end().replace('\n', "\\n"));
     Ok(())
 }
@@ -324,7 +426,9 @@ fn generate_keys() -> anyhow::Result<()> {
 async fn approve(command: Approve) -> anyhow::Result<()> {
     let app = open(&command.settings).await?;
     let caller = operator(&app, &command.practice).await?;
-    let used = client::approve_key(&app, &caller, &ProviderId::new(command.provider)).await.map_err(readable)?;
+    let used = client::approve_key(&app, &caller, &ProviderId::new(command.provider), command.audience.as_deref())
+        .await
+        .map_err(readable)?;
     println!("Approved: client {} of {} may be signed for at {}", used.client_id, used.issuer, used.token_endpoint);
     Ok(())
 }

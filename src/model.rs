@@ -11,6 +11,7 @@ pub mod connection;
 pub mod draft;
 pub mod field;
 pub mod id;
+pub mod key;
 pub mod launch;
 pub mod problem;
 pub mod provider;

@@ -191,7 +191,7 @@ impl std::fmt::Debug for Sandbox {
 
 struct Inner {
     base_url: String,
-    clients: Vec<Client>,
+    clients: Mutex<Vec<Arc<Client>>>,
     now: Arc<dyn Fn() -> i64 + Send + Sync>,
     access_token_seconds: i64,
     personality: Mutex<Personality>,
@@ -221,7 +221,7 @@ impl Sandbox {
             inner: Arc::new(Inner {
                 records: Mutex::new(records::Records::generate(config.patients)),
                 base_url: config.base_url,
-                clients: config.clients,
+                clients: Mutex::new(config.clients.into_iter().map(Arc::new).collect()),
                 now: config.now,
                 access_token_seconds: config.access_token_seconds,
                 personality: Mutex::new(config.personality),
@@ -293,8 +293,26 @@ impl Sandbox {
         lock(&self.inner.records)
     }
 
-    fn client(&self, id: &str) -> Option<&Client> {
-        self.inner.clients.iter().find(|client| client.id == id)
+    /// Registers one more application.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::new`].
+    pub fn register(&self, client: Client) -> Result<(), SandboxError> {
+        let mut clients = lock(&self.inner.clients);
+        let mut all: Vec<_> = clients.iter().map(|client| Client::clone(client)).collect();
+        all.push(client);
+        check_clients(&all)?;
+        *clients = all.into_iter().map(Arc::new).collect();
+        Ok(())
+    }
+
+    fn clients(&self) -> Vec<Arc<Client>> {
+        lock(&self.inner.clients).clone()
+    }
+
+    fn client(&self, id: &str) -> Option<Arc<Client>> {
+        lock(&self.inner.clients).iter().find(|client| client.id == id).cloned()
     }
 
     fn url(&self, path: &str) -> String {

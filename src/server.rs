@@ -5,6 +5,9 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
+
+use moka::future::Cache;
 
 pub mod clock;
 pub mod config;
@@ -46,28 +49,32 @@ pub struct Installation {
     pub db: Database,
     /// Outbound HTTP.
     pub http: Http,
-    /// The installation's signing key, if one is configured.
-    pub signing_key: Option<SigningKey>,
     /// Discovery documents that were read in the last minutes.
     pub discovery: DiscoveryCache,
     /// The EHRs' public keys.
     pub key_sets: KeySets,
     /// The EHRs' colours.
     pub styles: StyleCache,
+    /// Who fetched a JWKS within the last minute.
+    pub jwks_fetches: Cache<String, ()>,
 }
 
 impl App {
     /// Puts an installation together; connects nothing that `db` is not connected to already.
     ///
     /// # Errors
-    /// When the signing key is not one, or no HTTP client can be made.
+    /// When the signing key of the environment is not one, or no HTTP client can be made.
     pub fn new(
         config: Config,
         db: Database,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, config::ConfigError> {
-        let signing_key = config.signing_key.as_ref().map(SigningKey::from_pem).transpose()?;
+        if let Some(private) = &config.signing_key {
+            let wrong = "it is no RSA or P-384 private key in PEM; make one with `ehr-integrations keys generate`";
+            let read = SigningKey::from_pem(&private.pem, private.kid.as_deref());
+            read.map_err(|_| config::ConfigError::invalid("EHR_JWT_PRIVATE_KEY", wrong))?;
+        }
         let http = Http::new(config.allow_private_network, config.outbound_timeout)?;
         let vault = Vault::new(&config.encryption_key, Arc::clone(&entropy));
         Ok(Self(Arc::new(Installation {
@@ -75,10 +82,10 @@ impl App {
             vault,
             db,
             http,
-            signing_key,
             discovery: DiscoveryCache::default(),
             key_sets: KeySets::default(),
             styles: StyleCache::default(),
+            jwks_fetches: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_mins(1)).build(),
             clock,
             config,
         })))

@@ -107,6 +107,7 @@ fn ehr_routes() -> Router<Web> {
         .route("/status", get(ehr::status))
         .route("/disconnect", post(ehr::disconnect))
         .route("/jwks", get(ehr::jwks))
+        .route("/jwks/{practice}", get(ehr::practice_jwks))
         .route("/login", get(connect::login))
         .route("/callback", get(connect::callback))
         .route("/launch", get(launch::launch))

@@ -99,5 +99,5 @@ pub async fn test_connection(provider: ProviderId) -> Result<TestResult, Problem
 pub async fn disconnect(provider: ProviderId) -> Result<Revocation, Problem> {
     use crate::server::{flow::disconnect, request};
     let result = disconnect::disconnect(&request::app(), &request::caller()?, &provider).await;
-    request::disconnected(result, &provider)
+    request::disconnected(result.map(|receipt| receipt.summary()), &provider)
 }

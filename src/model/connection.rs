@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::key::ChosenAuth;
 use super::problem::Code;
 use super::scope::ScopeState;
 use super::time::Timestamp;
@@ -76,8 +77,8 @@ pub struct ConnectionView {
     pub issuer: String,
     /// The FHIR base URL.
     pub fhir_base_url: String,
-    /// How we prove ourselves.
-    pub auth_method: AuthMethod,
+    /// How we prove ourselves, and why so.
+    pub auth: ChosenAuth,
     /// Asked and granted.
     pub scopes: Vec<ScopeState>,
     /// The patient of the grant, if it has one.
@@ -145,6 +146,22 @@ pub enum Revocation {
 }
 
 impl Revocation {
+    const ALL: [Self; 3] = [Self::Confirmed, Self::NotOffered, Self::Failed];
+
+    /// The name in the database and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::NotOffered => "not_offered",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// Reads what [`Revocation::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|revocation| revocation.as_str() == text)
+    }
+
     /// The outcome in the audit trail.
     pub const fn outcome(self) -> &'static str {
         match self {
@@ -152,5 +169,54 @@ impl Revocation {
             Self::NotOffered => "not_offered",
             Self::Failed => "revocation_failed",
         }
+    }
+}
+
+/// What the EHR said to the end of a grant, token by token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receipt {
+    /// When it was asked.
+    pub at: Timestamp,
+    /// About the refresh token; absent where the grant had none.
+    pub refresh_token: Option<Revocation>,
+    /// About the access token; absent where the grant had none.
+    pub access_token: Option<Revocation>,
+}
+
+impl Receipt {
+    /// In one word. With the refresh token the grant goes (RFC 7009 §2.1), so that one answer is enough; but
+    /// what failed is not hidden by what did not.
+    pub fn summary(&self) -> Revocation {
+        let answers = [self.refresh_token, self.access_token];
+        let has = |wanted| answers.contains(&Some(wanted));
+        if has(Revocation::Failed) {
+            Revocation::Failed
+        } else if has(Revocation::Confirmed) {
+            Revocation::Confirmed
+        } else {
+            Revocation::NotOffered
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(Some(Revocation::Confirmed), Some(Revocation::NotOffered), Revocation::Confirmed)]
+    #[case(Some(Revocation::Confirmed), Some(Revocation::Failed), Revocation::Failed)]
+    #[case(None, Some(Revocation::Confirmed), Revocation::Confirmed)]
+    #[case(None, None, Revocation::NotOffered)]
+    fn receipts_in_a_word(
+        #[case] refresh_token: Option<Revocation>,
+        #[case] access_token: Option<Revocation>,
+        #[case] expected: Revocation,
+    ) {
+        let receipt = Receipt { at: Timestamp(0), refresh_token, access_token };
+        assert_eq!(receipt.summary(), expected);
+        assert_eq!(Revocation::parse(expected.as_str()), Some(expected));
     }
 }

@@ -105,6 +105,8 @@ pub enum Rule {
     SecretAgain,
     /// Neither a signing key is configured nor a secret given.
     KeyOrSecret,
+    /// The practice has no signing key of its own.
+    NoOwnKeys,
     /// Not an e-mail address.
     NotAnEmail,
     /// Somebody has this e-mail address already.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::connection::{ConnectionStatus, ConnectionView};
+use super::connection::{ConnectionStatus, ConnectionView, Receipt};
 use super::field::Link;
 use super::id::ProviderId;
 use super::settings::ProviderForm;
@@ -70,6 +70,8 @@ pub struct ProviderPage {
     pub writes: WriteSupport,
     /// The connection, if there is or was one.
     pub connection: Option<ConnectionView>,
+    /// What the EHR said when a connection was last ended from here.
+    pub receipt: Option<Receipt>,
     /// Whether the reader may change settings.
     pub may_write: bool,
     /// Whether the reader may connect and disconnect.

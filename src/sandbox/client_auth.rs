@@ -4,7 +4,7 @@
 //! §2.3); a client authenticates only the way it was registered; an assertion works once.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
@@ -30,12 +30,12 @@ pub(super) struct KeyCache {
 }
 
 /// Finds out which registered client sent a form, or refuses.
-pub(super) async fn authenticate<'a>(
-    sandbox: &'a Sandbox,
+pub(super) async fn authenticate(
+    sandbox: &Sandbox,
     headers: &HeaderMap,
     form: &Params,
     endpoint: &str,
-) -> Result<&'a Client, OAuthError> {
+) -> Result<Arc<Client>, OAuthError> {
     let client_id = form.one("client_id")?;
     let secret = form.one("client_secret")?;
     let assertion = form.one("client_assertion")?;
@@ -74,14 +74,14 @@ pub(super) async fn authenticate<'a>(
     Ok(client)
 }
 
-fn known<'a>(sandbox: &'a Sandbox, id: Option<&str>) -> Result<&'a Client, OAuthError> {
+fn known(sandbox: &Sandbox, id: Option<&str>) -> Result<Arc<Client>, OAuthError> {
     let id = id.ok_or_else(|| OAuthError::client("no client authentication and no client_id"))?;
     sandbox.client(id).ok_or_else(|| OAuthError::client("unknown client"))
 }
 
 /// HTTP Basic, with id and secret form-encoded as RFC 6749 §2.3.1 says, or raw as SMART "Client
 /// Authentication: Symmetric" writes it in its example.
-fn basic<'a>(sandbox: &'a Sandbox, header: &str) -> Result<&'a Client, OAuthError> {
+fn basic(sandbox: &Sandbox, header: &str) -> Result<Arc<Client>, OAuthError> {
     let bad = || OAuthError::client("the Authorization header is not well-formed Basic");
     let (scheme, encoded) = header.split_once(' ').ok_or_else(bad)?;
     if !scheme.eq_ignore_ascii_case("basic") {
@@ -114,7 +114,7 @@ fn form_decoded(text: &str) -> String {
 
 /// A signed assertion, by SMART "Client Authentication: Asymmetric", "Authenticating to the token
 /// endpoint".
-async fn signed<'a>(sandbox: &'a Sandbox, assertion: &str, endpoint: &str) -> Result<&'a Client, OAuthError> {
+async fn signed(sandbox: &Sandbox, assertion: &str, endpoint: &str) -> Result<Arc<Client>, OAuthError> {
     let refuse = |why: &str| OAuthError::client(format!("client assertion: {why}"));
     let jws = Jws::parse(assertion).ok_or_else(|| refuse("not a compact JWS"))?;
     let id = jws.claim("iss").ok_or_else(|| refuse("no iss"))?;

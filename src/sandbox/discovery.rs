@@ -48,9 +48,8 @@ pub(super) fn server_metadata(sandbox: &Sandbox, relative: bool) -> Value {
 
 /// The methods that registered clients use, or all when nobody is registered.
 fn auth_methods(sandbox: &Sandbox) -> Vec<&'static str> {
-    let used = |test: fn(&ClientAuth) -> bool| {
-        sandbox.inner.clients.is_empty() || sandbox.inner.clients.iter().any(|client| test(&client.auth))
-    };
+    let clients = sandbox.clients();
+    let used = |test: fn(&ClientAuth) -> bool| clients.is_empty() || clients.iter().any(|client| test(&client.auth));
     [
         ("client_secret_basic", used(|auth| matches!(auth, ClientAuth::Secret(_) | ClientAuth::SecretBasic(_)))),
         ("client_secret_post", used(|auth| matches!(auth, ClientAuth::Secret(_) | ClientAuth::SecretPost(_)))),

@@ -36,7 +36,7 @@ pub(super) async fn index(State(sandbox): State<Sandbox>) -> Response {
         )
     }));
     let clients =
-        concat(sandbox.inner.clients.iter().map(|client| format!("<li><code>{}</code></li>", escape(&client.id))));
+        concat(sandbox.clients().iter().map(|client| format!("<li><code>{}</code></li>", escape(&client.id))));
     let main = format!(
         "<div class=\"card\"><h1>Sandbox EHR</h1>\
          <p>A stand-in EHR for rehearsals. Nobody in it is real.</p>\
@@ -57,8 +57,7 @@ fn options(items: impl Iterator<Item = (String, String)>) -> String {
 pub(super) async fn chart(State(sandbox): State<Sandbox>) -> Response {
     let clients = options(
         sandbox
-            .inner
-            .clients
+            .clients()
             .iter()
             .filter(|client| client.launch_url.is_some())
             .map(|client| (client.id.clone(), client.id.clone())),
@@ -180,7 +179,7 @@ fn start(sandbox: &Sandbox, order: &Order) -> Result<Launched, &'static str> {
         }
     };
     let handle = random().map_err(|_| "no random bytes")?;
-    let url = launch_url(client, &base.url(&sandbox.inner.base_url), &handle).ok_or("the client has no launch URL")?;
+    let url = launch_url(&client, &base.url(&sandbox.inner.base_url), &handle).ok_or("the client has no launch URL")?;
     let launch = Launch {
         client: client.id.clone(),
         base,

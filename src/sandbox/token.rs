@@ -58,9 +58,9 @@ async fn answer(sandbox: &Sandbox, headers: &HeaderMap, form: &Params) -> Result
     let endpoint = sandbox.url("/auth/token");
     let client = authenticate(sandbox, headers, form, &endpoint).await?;
     match kind {
-        "authorization_code" => by_code(sandbox, client, form),
-        "refresh_token" => by_refresh(sandbox, client, form),
-        "client_credentials" => by_credentials(sandbox, client, form),
+        "authorization_code" => by_code(sandbox, &client, form),
+        "refresh_token" => by_refresh(sandbox, &client, form),
+        "client_credentials" => by_credentials(sandbox, &client, form),
         _ => Err(OAuthError::new("unsupported_grant_type", "grant_type is not supported")),
     }
 }

@@ -36,7 +36,8 @@ pub struct Settings {
     #[arg(long, env = "SMART_DEFAULT_SCOPES", default_value = "")]
     pub smart_default_scopes: String,
 
-    /// Private key (PEM, RSA) that signs client assertions; escaped newlines and quotes are accepted.
+    /// Private key (PEM; RSA or P-384) that signs client assertions: taken in as the first key. Escaped newlines
+    /// and quotes are accepted.
     #[arg(long, env = "EHR_JWT_PRIVATE_KEY", hide_env_values = true)]
     pub ehr_jwt_private_key: Option<SecretString>,
 
@@ -119,7 +120,7 @@ pub struct Config {
     pub allowlist: Allowlist,
     /// Scopes that replace the providers' defaults, if set.
     pub default_scopes: Option<Vec<Scope>>,
-    /// The installation's signing key.
+    /// The signing key to take in.
     pub signing_key: Option<PrivateKey>,
     /// Whether private and loopback addresses may be called.
     pub allow_private_network: bool,

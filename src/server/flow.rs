@@ -19,6 +19,7 @@ pub mod connect;
 pub mod disconnect;
 pub mod draft;
 pub mod embed;
+pub mod keys;
 pub mod launch;
 pub mod launches;
 mod limit;

@@ -21,6 +21,8 @@ use url::{Host, Url};
 
 use super::config::ConfigError;
 
+/// What we call ourselves.
+pub const USER_AGENT: &str = concat!("ehr-integrations/", env!("CARGO_PKG_VERSION"));
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
 
@@ -80,7 +82,7 @@ impl Http {
     /// When the TLS back end cannot be set up.
     pub fn new(allow_private: bool, timeout: Duration) -> Result<Self, ConfigError> {
         let client = reqwest::Client::builder()
-            .user_agent(concat!("ehr-integrations/", env!("CARGO_PKG_VERSION")))
+            .user_agent(USER_AGENT)
             .redirect(Policy::none())
             .no_proxy()
             .connect_timeout(Duration::from_secs(5))

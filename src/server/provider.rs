@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use crate::model::address::Address;
 use crate::model::field::{self, Choice, FieldKind, Link, Rule, UiField};
 use crate::model::id::ProviderId;
+use crate::model::key::KeyOwner;
 use crate::model::provider::{WriteFlags, WriteSupport};
 use crate::model::scope::Scope;
 use crate::model::settings::{ConfigValue, ProviderConfig};
@@ -120,6 +121,11 @@ pub fn by_id(id: &ProviderId) -> Option<&'static dyn Provider> {
     all().into_iter().find(|provider| provider.id() == id.as_str())
 }
 
+/// What a provider is called.
+pub fn name_of(id: &ProviderId) -> String {
+    by_id(id).map_or_else(|| id.to_string(), |plugin| plugin.display_name().to_owned())
+}
+
 /// A form's text values, by key; secrets are not among them.
 pub type Values<'a> = BTreeMap<&'a str, &'a str>;
 
@@ -157,6 +163,11 @@ impl PracticeConfig {
                 .filter_map(|(key, value)| Some((key.clone(), value.as_text()?.trim().to_owned())))
                 .collect(),
         })
+    }
+
+    /// Whose keys sign for it.
+    pub fn key_owner(&self) -> KeyOwner {
+        self.value(SIGNING_KEYS).and_then(KeyOwner::parse).unwrap_or(KeyOwner::Installation)
     }
 
     /// A field of the vendor's own.
@@ -211,7 +222,10 @@ fn choice(key: &str, label: &str, help: &str, options: &[(&str, &str)]) -> UiFie
     UiField { options: options.collect(), ..plain(key, label, FieldKind::Select, false, help, "") }
 }
 
-/// The four fields that every provider has.
+/// The field that says whose keys sign. Pages show it to practices that have keys of their own.
+pub const SIGNING_KEYS: &str = "signingKeys";
+
+/// The fields that every provider has.
 struct Standard {
     portal: Link,
     issuer_help: &'static str,
@@ -233,6 +247,12 @@ impl Standard {
             plain("fhirBaseUrl", "FHIR base URL", Url, false, self.base_help, "Same as the issuer"),
             found_at(plain("clientId", "Client ID", Text, true, self.client_id_help, ""), portal.clone()),
             found_at(plain("clientSecret", "Client secret", Password, false, self.secret_help, ""), portal),
+            choice(
+                SIGNING_KEYS,
+                "Signing keys",
+                "Which JWKS URL is registered with the EHR: the installation's, or the practice's own.",
+                &[("installation", "The installation's"), ("practice", "The practice's own")],
+            ),
         ]
     }
 }

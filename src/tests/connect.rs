@@ -1,80 +1,17 @@
 //! Standalone connect against the sandbox EHR: the whole way, and every way it can go wrong.
 
 use ehr_integrations::model::connection::AuthMethod;
-use ehr_integrations::model::id::{PracticeId, ProviderId};
 use ehr_integrations::model::problem::Code;
-use ehr_integrations::model::role::{Role, TokenScope};
+use ehr_integrations::model::role::Role;
 use ehr_integrations::sandbox::Personality;
-use ehr_integrations::server::flow::{Caller, refresh};
-use ehr_integrations::server::store::connection;
+use ehr_integrations::server::flow::refresh;
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::scene::{Scene, id};
 use super::support::{Browser, Db, TestApp, Wishes};
 
 const SECRET: &str = "s3cret/+ value";
-
-/// A practice with the generic provider configured, and its member's browser.
-struct Scene {
-    app: TestApp,
-    practice: PracticeId,
-    token: String,
-    browser: Browser,
-}
-
-impl Scene {
-    async fn new(db: Db, client: &str, secret: Option<&str>) -> Self {
-        Self::with(db, client, secret, Wishes::default()).await
-    }
-
-    async fn with(db: Db, client: &str, secret: Option<&str>, wishes: Wishes) -> Self {
-        let app = TestApp::with(db, wishes).await;
-        let practice = app.practice("north", Role::Owner).await;
-        let token = app.token(&practice, &TokenScope::ALL).await;
-        let config = app.generic(client, secret);
-        let saved = app.server.post("/api/integrations/ehr/config").authorization_bearer(&token).json(&config).await;
-        saved.assert_status_ok();
-        let browser = Browser::new().with_cookie(&app.sign_in("owner@north.example").await);
-        Self { app, practice, token, browser }
-    }
-
-    fn login(&self) -> String {
-        format!("{}/api/integrations/ehr/login?providerId=generic", self.app.url)
-    }
-
-    /// Presses connect; answers where the EHR's authorize page is.
-    async fn start(&mut self) -> String {
-        let login = self.login();
-        let page = self.browser.get(&login).await;
-        assert_eq!(page.status, 303, "{}", page.text);
-        page.location.unwrap()
-    }
-
-    /// The whole way; answers where the callback sends the browser.
-    async fn connect(&mut self, decision: &str) -> String {
-        let authorize = self.start().await;
-        let callback = self.browser.approve(&self.app.sandbox, &self.app.ehr, &authorize, decision).await;
-        let page = self.browser.get(&callback).await;
-        page.location.unwrap_or(page.text)
-    }
-
-    async fn status(&self, query: &str) -> Value {
-        let url = format!("/api/integrations/ehr/status?providerId=generic{query}");
-        self.app.server.get(&url).authorization_bearer(&self.token).await.json()
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::operator(&self.app.app, self.practice.clone())
-    }
-
-    async fn row(&self) -> connection::Connection {
-        connection::find(self.app.app.db.pool(), &self.practice, &id()).await.unwrap().unwrap()
-    }
-}
-
-fn id() -> ProviderId {
-    ProviderId::new("generic")
-}
 
 #[rstest]
 #[case::sqlite_public(Db::Sqlite, "public", None, AuthMethod::None)]
@@ -100,7 +37,7 @@ async fn connects_and_reads_a_patient(
     assert_eq!(status["patient"], scene.app.sandbox.first_patient_id());
     assert_eq!(status["capabilities"]["fhirVersion"], "4.0.1");
     assert!(status["scopesGranted"].as_array().unwrap().contains(&json!("launch/patient")), "{status}");
-    assert_eq!(scene.row().await.terms.auth_method, method);
+    assert_eq!(scene.row().await.terms.auth.method, method);
     let result = ehr_integrations::server::flow::preflight::test(&scene.app.app, &scene.caller(), &id()).await.unwrap();
     assert!(!result.patient.unwrap().name.is_empty());
     assert!(result.creates_patient && result.creates_document);
@@ -383,7 +320,7 @@ async fn the_installations_key_signs_only_where_approved(#[case] db: Db) {
     let login = scene.login();
     let refused = scene.browser.get(&login).await.location.unwrap();
     assert!(refused.contains("problem=key_not_approved"), "{refused}");
-    ehr_integrations::server::flow::client::approve_key(&scene.app.app, &scene.caller(), &id()).await.unwrap();
+    ehr_integrations::server::flow::client::approve_key(&scene.app.app, &scene.caller(), &id(), None).await.unwrap();
     assert!(scene.connect("allow").await.contains("notice=connected"));
 }
 

@@ -11,13 +11,14 @@ use axum::Router;
 use axum_test::TestServer;
 use ehr_integrations::model::address::{Address, Allowlist};
 use ehr_integrations::model::id::PracticeId;
+use ehr_integrations::model::key::KeyAlgorithm;
 use ehr_integrations::model::role::{Role, TokenScope};
 use ehr_integrations::model::time::Timestamp;
 use ehr_integrations::sandbox::{Client, ClientAuth, Personality, Sandbox, SandboxConfig};
 use ehr_integrations::server::App;
 use ehr_integrations::server::clock::{Clock, SystemClock, SystemEntropy};
 use ehr_integrations::server::config::{Config, EncryptionKey, PrivateKey};
-use ehr_integrations::server::flow::{Caller, members, tokens};
+use ehr_integrations::server::flow::{Caller, keys, members, tokens};
 use ehr_integrations::server::smart::keys::generate_pem;
 use ehr_integrations::server::store::{Database, practice};
 use ehr_integrations::web;
@@ -89,12 +90,13 @@ impl TestApp {
             allowlist: Allowlist::parse(wishes.allowlist).unwrap(),
             default_scopes: wishes.default_scopes.map(ehr_integrations::model::scope::Scope::parse_list),
             signing_key: (!wishes.without_key)
-                .then(|| PrivateKey { pem: generate_pem().unwrap(), kid: Some("test-key".into()) }),
+                .then(|| PrivateKey { pem: generate_pem(KeyAlgorithm::Rs384).unwrap(), kid: Some("test-key".into()) }),
             allow_private_network: !wishes.public_network_only,
             trusted_proxies: 0,
             outbound_timeout: Duration::from_secs(3),
         };
         let app = App::new(config, database, Arc::new(clock.clone()), Arc::new(SystemEntropy)).ok().unwrap();
+        keys::import(&app).await.unwrap();
         let mut leptos = web::leptos_options(None).ok().unwrap();
         // There are no assets beside a test binary.
         leptos.hash_files = false;
@@ -123,6 +125,12 @@ impl TestApp {
     pub async fn token(&self, practice: &PracticeId, scopes: &[TokenScope]) -> String {
         let caller = Caller::operator(&self.app, practice.clone());
         tokens::create(&self.app, &caller, "test", scopes, None).await.unwrap()
+    }
+
+    /// The installation as it is once the environment has another key.
+    pub fn with_key(&self, key: PrivateKey) -> App {
+        let config = Config { signing_key: Some(key), ..self.app.config.clone() };
+        App::new(config, self.app.db.clone(), Arc::new(self.clock.clone()), Arc::new(SystemEntropy)).ok().unwrap()
     }
 
     /// The SQLite file with everything that is still in its log.

@@ -31,6 +31,7 @@ pub const fn rule(rule: Rule) -> &'static str {
         Rule::WrongType => "This kind of value does not fit here.",
         Rule::SecretAgain => "The address or tenant changed. Enter the secret again.",
         Rule::KeyOrSecret => "Enter a client secret, or have the operator configure a signing key.",
+        Rule::NoOwnKeys => "Your practice has no key of its own yet. Make one on the page of signing keys.",
         Rule::NotAnEmail => "Enter an e-mail address, for example name@practice.com.",
         Rule::Taken => "Somebody already uses this e-mail address.",
         Rule::PasswordTooShort => "Use at least 12 characters. A short sentence works well.",
@@ -78,6 +79,12 @@ pub enum Notice {
     Decided,
     /// A launch was ended.
     LaunchEnded,
+    /// A signing key was made.
+    KeyCreated,
+    /// A signing key signs now.
+    KeyUsed,
+    /// A signing key is retired.
+    KeyRetired,
     /// This browser is signed out.
     SignedOut,
     /// Disconnected, and the EHR confirmed it.
@@ -90,7 +97,7 @@ pub enum Notice {
 
 impl Notice {
     /// Every notice with the word that a query carries.
-    const WORDS: [(&'static str, Self); 14] = [
+    const WORDS: [(&'static str, Self); 17] = [
         ("saved", Self::Saved),
         ("connected", Self::Connected),
         ("session_revoked", Self::SessionRevoked),
@@ -101,6 +108,9 @@ impl Notice {
         ("member_removed", Self::MemberRemoved),
         ("decided", Self::Decided),
         ("launch_ended", Self::LaunchEnded),
+        ("key_created", Self::KeyCreated),
+        ("key_used", Self::KeyUsed),
+        ("key_retired", Self::KeyRetired),
         ("signed_out", Self::SignedOut),
         ("disconnected_confirmed", Self::DisconnectedConfirmed),
         ("disconnected_not_offered", Self::DisconnectedNotOffered),
@@ -125,6 +135,9 @@ impl Notice {
             Self::MemberRemoved => "Member removed, and signed out everywhere.",
             Self::Decided => "Decided. It holds from their next page on.",
             Self::LaunchEnded => "Launch ended. Its view closes with the next click.",
+            Self::KeyCreated => "The new key is published.",
+            Self::KeyUsed => "The new key signs from now on.",
+            Self::KeyRetired => "The key is retired.",
             Self::SignedOut => "You are signed out.",
             Self::DisconnectedConfirmed => "Disconnected. The EHR confirmed that access is revoked.",
             Self::DisconnectedNotOffered => {
@@ -187,6 +200,15 @@ pub const fn auth_method(method: AuthMethod) -> &'static str {
         AuthMethod::ClientSecretBasic => "Client secret (HTTP Basic)",
         AuthMethod::ClientSecretPost => "Client secret (in the request)",
         AuthMethod::PrivateKeyJwt => "Signed assertion (private key)",
+    }
+}
+
+/// What the EHR said to the end of a token.
+pub const fn revocation(revocation: Revocation) -> &'static str {
+    match revocation {
+        Revocation::Confirmed => "Deleted here; the EHR confirmed that it is revoked",
+        Revocation::NotOffered => "Deleted here; this EHR lets it end by itself",
+        Revocation::Failed => "Deleted here; the EHR did not confirm it",
     }
 }
 

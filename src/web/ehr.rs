@@ -2,22 +2,25 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, QueryRejection};
-use axum::extract::{Query, State};
-use axum::http::header::CACHE_CONTROL;
+use axum::extract::{Path, Query, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use super::problem::Refused;
 use crate::model::field::Rule;
-use crate::model::id::ProviderId;
+use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::{Code, Problem};
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
-use crate::server::flow::{Caller, disconnect as flow_disconnect, preflight, settings};
+use crate::server::flow::{Caller, disconnect as flow_disconnect, keys, preflight, settings};
 use crate::server::request::RequestMeta;
-use crate::server::smart::keys::{PublicJwks, SigningKey};
 
 /// Turns a flow's outcome into an answer.
 fn answer<T: serde::Serialize>(meta: &RequestMeta, outcome: Outcome<T>) -> Response {
@@ -92,16 +95,50 @@ pub(super) async fn disconnect(
             Ok(Query(query)) => query,
             Err(_) => parse(body)?,
         };
-        let revocation = flow_disconnect::disconnect(&app, caller(&meta)?, &wanted.provider_id).await?;
-        Ok(json!({"providerId": wanted.provider_id, "disconnected": true, "revocation": revocation}))
+        let receipt = flow_disconnect::disconnect(&app, caller(&meta)?, &wanted.provider_id).await?;
+        let revocation = receipt.summary();
+        Ok(
+            json!({"providerId": wanted.provider_id, "disconnected": true, "revocation": revocation, "receipt": receipt}),
+        )
     };
     answer(&meta, end.await)
 }
 
-/// `GET jwks`: public keys only; the empty set without a key.
-pub(super) async fn jwks(State(app): State<App>) -> Response {
-    let keys = app.signing_key.iter().map(SigningKey::public_jwk).collect();
-    ([(CACHE_CONTROL, "public, max-age=3600")], Json(PublicJwks { keys })).into_response()
+/// `GET jwks`: the installation's public keys; the empty set without a key.
+pub(super) async fn jwks(State(app): State<App>, meta: Extension<RequestMeta>, headers: HeaderMap) -> Response {
+    key_set(&app, &meta, &headers, None).await
+}
+
+/// `GET jwks/{practice}`: a practice's own public keys; the empty set for anybody else.
+pub(super) async fn practice_jwks(
+    State(app): State<App>,
+    meta: Extension<RequestMeta>,
+    Path(practice): Path<PracticeId>,
+    headers: HeaderMap,
+) -> Response {
+    key_set(&app, &meta, &headers, Some(&practice)).await
+}
+
+/// How long an EHR may keep a set, in seconds: far less than a new key is published before it signs.
+const KEY_SET_LIFE: u32 = 3_600;
+
+async fn key_set(app: &App, meta: &RequestMeta, headers: &HeaderMap, owner: Option<&PracticeId>) -> Response {
+    let set = match keys::published(app, owner).await {
+        Ok(set) => set,
+        Err(failure) => return answer::<()>(meta, Err(failure)),
+    };
+    if !set.keys.is_empty() {
+        keys::fetched(app, owner, meta.ip, &meta.user_agent).await;
+    }
+    let Ok(body) = serde_json::to_vec(&set) else { return answer::<()>(meta, Err(Failure::Corrupt("JWKS"))) };
+    let etag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(&body)));
+    let fresh = headers.get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    let unchanged = fresh.is_some_and(|list| list.split(',').any(|one| one.trim().trim_start_matches("W/") == etag));
+    let described = [(CACHE_CONTROL, format!("public, max-age={KEY_SET_LIFE}")), (ETAG, etag)];
+    if unchanged {
+        return (StatusCode::NOT_MODIFIED, described).into_response();
+    }
+    (described, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Any other path.

@@ -107,7 +107,7 @@ async fn sign_out((State(app), Extension(meta), Path(id), headers): Asked) -> Re
     };
     match result.await {
         Ok(revocation) => {
-            let word = revocation.outcome();
+            let word = revocation.as_str();
             let cleared = format!("{name}=; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=0");
             let to = format!("/embed/{id}/closed?revocation={word}");
             (StatusCode::SEE_OTHER, [(LOCATION, to), (SET_COOKIE, cleared)]).into_response()
@@ -125,9 +125,7 @@ struct ClosedQuery {
 /// `GET closed`: says what a sign-out did. It knows nothing of the launch any more.
 async fn closed(State(app): State<App>, query: Result<Query<ClosedQuery>, QueryRejection>) -> Response {
     let word = query.map(|Query(query)| query.revocation).unwrap_or_default();
-    let all = [Revocation::Confirmed, Revocation::NotOffered, Revocation::Failed];
-    let revocation = all.into_iter().find(|revocation| revocation.outcome() == word);
-    let said = match revocation {
+    let said = match Revocation::parse(&word) {
         Some(Revocation::Confirmed) => "The EHR confirmed that our access has ended.",
         Some(Revocation::NotOffered) => "Our access is deleted here. This EHR lets it end by itself.",
         Some(Revocation::Failed) => {

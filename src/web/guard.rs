@@ -25,6 +25,9 @@ const TROUBLESHOOTING: &str = "/troubleshooting";
 pub const PUBLIC_ROUTES: [&str; 3] =
     ["/api/integrations/ehr/jwks", "/api/integrations/ehr/callback", "/api/integrations/ehr/launch"];
 
+/// The key sets of practices.
+const KEY_SETS: &str = "/api/integrations/ehr/jwks/";
+
 /// Views of launches, which have cookies of their own.
 const EMBED: &str = "/embed/";
 
@@ -58,6 +61,7 @@ fn typed(problem: Problem) -> Response {
 fn is_public(path: &str) -> bool {
     ENTRY_PAGES.contains(&path)
         || path == TROUBLESHOOTING
+        || path.starts_with(KEY_SETS)
         || path.starts_with(EMBED)
         || PUBLIC_ROUTES.contains(&path)
         || api::PUBLIC.contains(&path)

@@ -14,6 +14,7 @@ use super::recorder::Recorder;
 use super::{Actor, Caller};
 use crate::model::connection::AuthMethod;
 use crate::model::id::{PracticeId, ProviderId};
+use crate::model::key::ChosenAuth;
 use crate::model::problem::Code;
 use crate::model::recording::StepName;
 use crate::model::scope::Scope;
@@ -57,7 +58,7 @@ pub(super) struct Secrets {
     issuer: String,
     fhir_base: String,
     client_id: String,
-    auth_method: AuthMethod,
+    auth: ChosenAuth,
     scopes: String,
     token_endpoint: String,
     revocation_endpoint: Option<String>,
@@ -127,11 +128,10 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
     client::check_pkce(&found)?;
     let scopes = &client::in_dialect(app, ready, &found, scopes);
     recorder.step(app, StepName::ClientAuthentication);
-    let auth_method = client::auth_method(app, ready, &found)?;
-    recorder.fact("Chosen", auth_method.as_str());
-    recorder.fact("Because", client::auth_reason(ready, auth_method));
-    if auth_method == AuthMethod::PrivateKeyJwt {
-        client::check_approval(app, &caller.practice, ready, &found.token_endpoint).await?;
+    let auth = client::choose_auth(app, ready, &found).await?;
+    timeline::authentication(recorder, auth, ready);
+    if auth.method == AuthMethod::PrivateKeyJwt {
+        client::check_approval(app, ready, &found.token_endpoint).await?;
     }
     let openid = scopes.contains(&Scope::Flow("openid".into()));
     let (state, cookie) = (app.ids.token(), app.ids.token());
@@ -141,7 +141,7 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
         issuer: ready.config.issuer.to_string(),
         fhir_base: ready.fhir_base.clone(),
         client_id: ready.config.client_id.clone(),
-        auth_method,
+        auth,
         scopes: scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         token_endpoint: found.token_endpoint.clone(),
         revocation_endpoint: found.revocation_endpoint.clone(),
@@ -282,12 +282,13 @@ pub(super) async fn redeem(
     if !ready.is_of(&terms) {
         return Err(Code::Conflict.into());
     }
-    let credential = client::credential(app, &ready, &terms)?;
+    let credential = client::credential(app, &ready, &terms).await?;
     recorder.step(app, StepName::TokenExchange);
     let tokens = client::token_client(app, &ready, &terms, &credential)
         .exchange(code, &app.config.redirect_url(), &secrets.verifier)
         .await
         .map_err(|error| Failure::explained(error.code(), error.to_string()))?;
+    client::accepted(app, &ready, &credential).await;
     timeline::exchanged(recorder, &tokens, &terms);
     timeline::identity(app, recorder, &tokens);
     let identity = identity(app, &tokens, &secrets).await?;
@@ -303,7 +304,7 @@ impl Secrets {
             token_endpoint: self.token_endpoint.clone(),
             revocation_endpoint: self.revocation_endpoint.clone(),
             client_id: self.client_id.clone(),
-            auth_method: self.auth_method,
+            auth: self.auth,
             scopes_requested: self.scopes.clone(),
         }
     }

@@ -1,16 +1,17 @@
 //! A practice's client at its EHR: the registration it configured, and what proves it.
 //!
 //! Guards: the installation's key signs only for an (issuer, token endpoint, client id) that the
-//! operator approved for that practice; an assertion's audience is the token endpoint, never a
-//! practice's setting.
+//! operator approved for that practice; an assertion's audience is the token endpoint or one that the
+//! operator approved, never a practice's setting.
 
 use secrecy::SecretString;
 
-use super::Caller;
 use super::settings::{self, binding, secret_place};
+use super::{Caller, keys};
 use crate::model::connection::AuthMethod;
 use crate::model::field::Rule;
 use crate::model::id::{PracticeId, ProviderId};
+use crate::model::key::{ChosenAuth, KeyAlgorithm, KeyOwner};
 use crate::model::problem::Code;
 use crate::model::provider::WriteFlags;
 use crate::model::scope::{Scope, Version};
@@ -19,13 +20,15 @@ use crate::server::failure::{Failure, Outcome};
 use crate::server::provider::{self, BasicEncoding, PracticeConfig, Provider};
 use crate::server::smart::client_auth::{self, Credential, Offer, Preference};
 use crate::server::smart::discovery::{DiscoveryError, SmartConfiguration};
+use crate::server::smart::keys::Assertion;
 use crate::server::smart::token::TokenClient;
 use crate::server::store::connection::Terms;
 use crate::server::store::signing::{self, Use};
-use crate::server::store::{StoreError, audit, secret};
+use crate::server::store::{StoreError, audit, key, secret};
 
 /// A practice's provider, ready to be connected.
 pub(super) struct Ready {
+    pub practice: PracticeId,
     pub plugin: &'static dyn Provider,
     pub config: PracticeConfig,
     pub fhir_base: String,
@@ -46,6 +49,14 @@ impl Ready {
         self.config.issuer.to_string() == terms.issuer
             && self.fhir_base == terms.fhir_base
             && self.config.client_id == terms.client_id
+    }
+
+    /// Whose keys sign: the practice's own, or, with `None`, the installation's.
+    pub fn key_practice(&self) -> Option<&PracticeId> {
+        match self.config.key_owner() {
+            KeyOwner::Installation => None,
+            KeyOwner::Practice => Some(&self.practice),
+        }
     }
 
     /// What the vendor wants in `Accept` on FHIR calls.
@@ -77,7 +88,7 @@ pub(super) async fn configured(app: &App, practice: &PracticeId, id: &ProviderId
     let secret = sealed.map(|sealed| app.vault.open(place, &sealed)).transpose()?;
     let fhir_base = plugin.fhir_base_url(&config).to_string();
     let flags = settings::view::write_flags(loaded.flags());
-    Ok(Ready { plugin, config, fhir_base, secret, flags, enabled: loaded.is_enabled(id) })
+    Ok(Ready { practice: practice.clone(), plugin, config, fhir_base, secret, flags, enabled: loaded.is_enabled(id) })
 }
 
 /// What to ask for: the flow's own scopes, then the provider's defaults or `SMART_DEFAULT_SCOPES` but for
@@ -132,13 +143,16 @@ pub(super) fn check_pkce(found: &SmartConfiguration) -> Outcome<()> {
 }
 
 /// How to prove ourselves, of what the EHR takes and the practice has.
-pub(super) fn auth_method(app: &App, ready: &Ready, found: &SmartConfiguration) -> Outcome<AuthMethod> {
+pub(super) async fn choose_auth(app: &App, ready: &Ready, found: &SmartConfiguration) -> Outcome<ChosenAuth> {
+    let quirks = ready.plugin.quirks();
+    let ours = keys::algorithms(app, ready.key_practice()).await?;
+    let listed = found.token_endpoint_auth_signing_alg_values_supported.as_deref();
     let offer = Offer {
         preference: preference(ready),
         has_secret: ready.secret.is_some(),
-        has_key: app.signing_key.is_some(),
+        key: client_auth::algorithm(&ours, quirks.signing_algorithms, listed),
         offered: found.token_endpoint_auth_methods_supported.as_deref(),
-        vendor_takes_key: ready.plugin.quirks().takes_key,
+        vendor_takes_key: quirks.takes_key,
     };
     let rule = || Failure::field(&format!("{}.clientSecret", ready.plugin.id()), Rule::KeyOrSecret);
     client_auth::choose(offer).ok_or_else(rule)
@@ -153,35 +167,21 @@ fn preference(ready: &Ready) -> Preference {
     }
 }
 
-/// Why [`auth_method`] chose it, in words.
-pub(super) fn auth_reason(ready: &Ready, chosen: AuthMethod) -> &'static str {
-    match (preference(ready), chosen) {
-        (Preference::Auto, AuthMethod::PrivateKeyJwt) => "no secret is entered, and the EHR takes signed assertions",
-        (Preference::Auto, AuthMethod::None) => "no secret is entered, and no key that the EHR says to take",
-        (Preference::Auto, AuthMethod::ClientSecretPost) => {
-            "a secret is entered, and the EHR takes it in the form only"
-        }
-        (Preference::Auto, AuthMethod::ClientSecretBasic) => "a secret is entered",
-        (Preference::Public | Preference::Secret | Preference::Key, _) => "the practice chose the client type",
-    }
-}
-
 /// The installation's key signs only where the operator approved it; by itself while there is one practice.
-pub(super) async fn check_approval(
-    app: &App,
-    practice: &PracticeId,
-    ready: &Ready,
-    token_endpoint: &str,
-) -> Outcome<()> {
+/// A practice's own key signs for that practice only.
+pub(super) async fn check_approval(app: &App, ready: &Ready, token_endpoint: &str) -> Outcome<()> {
+    if ready.config.key_owner() == KeyOwner::Practice {
+        return Ok(());
+    }
     let wanted = key_use(ready, token_endpoint);
-    if signing::is_approved(app.db.pool(), practice, &wanted).await? {
+    if signing::approval(app.db.pool(), &ready.practice, &wanted).await?.is_some() {
         return Ok(());
     }
     if signing::practices(app.db.pool()).await? > 1 {
         return Err(Code::KeyNotApproved.into());
     }
     let mut tx = app.db.begin_write().await?;
-    signing::approve(&mut tx, practice, &wanted, app.clock.now()).await?;
+    signing::approve(&mut tx, &ready.practice, &wanted, None, app.clock.now()).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(())
 }
@@ -195,38 +195,67 @@ fn key_use(ready: &Ready, token_endpoint: &str) -> Use {
 }
 
 /// The operator's approval: the installation's key may sign for this practice's provider as it is
-/// configured now. Answers the approved use.
+/// configured now. `audience` is for EHRs whose assertions name something else than the token endpoint:
+/// that is the operator's to say, because an assertion is good for whoever it names. Answers the approved
+/// use.
 ///
 /// # Errors
 /// `not_found`, `invalid_input`, `discovery_failed`, `ehr_unavailable`.
-pub async fn approve_key(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<Use> {
+pub async fn approve_key(app: &App, caller: &Caller, id: &ProviderId, audience: Option<&str>) -> Outcome<Use> {
     let ready = ready(app, &caller.practice, id).await?;
     let found = discover(app, &ready).await?;
     let wanted = key_use(&ready, &found.token_endpoint);
     let mut tx = app.db.begin_write().await?;
-    signing::approve(&mut tx, &caller.practice, &wanted, app.clock.now()).await?;
+    signing::approve(&mut tx, &caller.practice, &wanted, audience, app.clock.now()).await?;
     audit::add(&mut *tx, &caller.event(app, "key.approved", id.as_str(), "ok")).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(wanted)
 }
 
-/// What proves us at the token endpoint. An assertion's audience is the token endpoint, never a
-/// practice's setting.
-pub(super) fn credential(app: &App, ready: &Ready, terms: &Terms) -> Outcome<Credential> {
+/// What proves us at the token endpoint, in one request.
+pub(super) async fn credential(app: &App, ready: &Ready, terms: &Terms) -> Outcome<Credential> {
     let no_secret = || Failure::from(Code::ClientAuthFailed);
-    Ok(match terms.auth_method {
+    Ok(match terms.auth.method {
         AuthMethod::None => Credential::None,
         AuthMethod::ClientSecretBasic => Credential::Basic {
             secret: ready.secret.clone().ok_or_else(no_secret)?,
             encoded: ready.plugin.quirks().basic_encoding == BasicEncoding::UrlEncoded,
         },
         AuthMethod::ClientSecretPost => Credential::Post(ready.secret.clone().ok_or_else(no_secret)?),
-        AuthMethod::PrivateKeyJwt => {
-            let key = app.signing_key.as_ref().ok_or_else(no_secret)?;
-            let jwt = key.assertion(&terms.client_id, &terms.token_endpoint, &app.ids.mint(), app.clock.now());
-            Credential::Assertion(jwt.map_err(|_| Failure::explained(Code::Internal, "the key cannot sign"))?)
-        }
+        AuthMethod::PrivateKeyJwt => assertion(app, ready, terms).await?,
     })
+}
+
+/// The audience is the token endpoint, unless the operator approved another; never a practice's setting.
+async fn assertion(app: &App, ready: &Ready, terms: &Terms) -> Outcome<Credential> {
+    let owner = ready.key_practice();
+    // Grants that were made before the algorithm was kept are of an RSA key.
+    let algorithm = terms.auth.algorithm.unwrap_or(KeyAlgorithm::Rs384);
+    let key = keys::signer(app, owner, algorithm).await?.ok_or(Code::ClientAuthFailed)?;
+    let approval = match owner {
+        None => signing::approval(app.db.pool(), &ready.practice, &key_use(ready, &terms.token_endpoint)).await?,
+        Some(_) => None,
+    };
+    let audience = approval.and_then(|approval| approval.assertion_audience);
+    let jwks_url = ready.plugin.quirks().jku.then(|| keys::jwks_url(app, owner));
+    let of = Assertion {
+        client_id: &terms.client_id,
+        audience: audience.as_deref().unwrap_or(&terms.token_endpoint),
+        id: &app.ids.mint(),
+        jwks_url: jwks_url.as_deref(),
+    };
+    let jwt = key.assertion(of, app.clock.now());
+    let jwt = jwt.map_err(|_| Failure::explained(Code::Internal, "the key cannot sign"))?;
+    Ok(Credential::Assertion { jwt, kid: key.kid().to_owned() })
+}
+
+/// Notes that an EHR took what proves us, where a key did. A failure costs a log line, never the token.
+pub(super) async fn accepted(app: &App, ready: &Ready, credential: &Credential) {
+    let Credential::Assertion { kid, .. } = credential else { return };
+    let provider = ProviderId::new(ready.plugin.id());
+    if let Err(error) = key::accepted(&app.db, kid, &ready.practice, &provider, app.clock.now()).await {
+        tracing::warn!(error = %error, "the use of a key was not noted");
+    }
 }
 
 /// A client of a connection's token endpoint.

@@ -1,35 +1,29 @@
 //! Ending a connection: at the EHR where it can be, and here always.
 
 use super::{Caller, retire};
-use crate::model::connection::Revocation;
+use crate::model::connection::Receipt;
 use crate::model::id::ProviderId;
 use crate::model::problem::Code;
 use crate::model::role::Permission;
 use crate::server::App;
 use crate::server::failure::Outcome;
-use crate::server::store::{StoreError, audit, connection};
+use crate::server::store::{StoreError, audit, connection, receipt};
 
 /// Revokes the tokens at the EHR (refresh token first: with it the grant goes), deletes them here,
 /// and says honestly what the EHR confirmed.
 ///
 /// # Errors
 /// `not_found` without a connection, `forbidden`.
-pub async fn disconnect(app: &App, caller: &Caller, provider: &ProviderId) -> Outcome<Revocation> {
+pub async fn disconnect(app: &App, caller: &Caller, provider: &ProviderId) -> Outcome<Receipt> {
     caller.require(Permission::Connect)?;
     let found = connection::find(app.db.pool(), &caller.practice, provider).await?;
     let connection = found.ok_or(Code::NotFound)?;
-    let revocation = match retire::connection(app, &connection).await {
-        Ok(retiring) => retiring.revoke(app).await,
-        // A configuration or key that is gone cannot prove us any more: the connection ends all the same.
-        Err(failure) => {
-            tracing::info!(connection.id = %connection.id, error = %failure, "cannot be revoked at the EHR");
-            Revocation::Failed
-        }
-    };
-    let outcome = revocation.outcome();
+    let receipt = retire::connection(app, &connection).await.revoke(app).await;
+    let outcome = receipt.summary().outcome();
     let mut tx = app.db.begin_write().await?;
     connection::remove(&mut tx, &caller.practice, provider).await?;
+    receipt::put(&mut *tx, &caller.practice, provider, &receipt).await?;
     audit::add(&mut *tx, &caller.event(app, "connection.disconnected", provider.as_str(), outcome)).await?;
     tx.commit().await.map_err(StoreError::from)?;
-    Ok(revocation)
+    Ok(receipt)
 }

@@ -230,13 +230,7 @@ pub(super) async fn end(app: &App, caller: &Caller, session: &LaunchSession, how
     let mut tx = app.db.begin_write().await?;
     launch::end(&mut tx, &session.practice, &session.id, how, app.clock.now()).await?;
     tx.commit().await.map_err(StoreError::from)?;
-    let revocation = match retiring {
-        Ok(retiring) => retiring.revoke(app).await,
-        Err(failure) => {
-            tracing::info!(launch.id = %session.id, error = %failure, "cannot be revoked at the EHR");
-            Revocation::Failed
-        }
-    };
+    let revocation = retiring.revoke(app).await.summary();
     let action = match how {
         LaunchEnd::SignedOut => "launch.signed_out",
         LaunchEnd::Revoked => "launch.revoked",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::Caller;
-use super::client::{credential, ready, token_client};
+use super::client::{accepted, credential, ready, token_client};
 use super::sealed::Holder;
 use crate::model::connection::ConnectionStatus;
 use crate::model::id::ProviderId;
@@ -110,10 +110,11 @@ async fn renew_leased(
     let holder = Holder::connection(connection);
     let refresh_token = holder.open(app, "refresh_token", sealed)?;
     let ready = ready(app, &caller.practice, provider).await?;
-    let credential = credential(app, &ready, &connection.terms)?;
+    let credential = credential(app, &ready, &connection.terms).await?;
     let client = token_client(app, &ready, &connection.terms, &credential);
     match client.refresh(&refresh_token).await {
         Ok(answer) => {
+            accepted(app, &ready, &credential).await;
             let tokens = holder.seal(app, &answer)?;
             let mut tx = app.db.begin_write().await?;
             connection::save_refreshed(&mut tx, connection, &tokens, fence, app.clock.now()).await?;

@@ -1,84 +1,106 @@
 //! Revoking a grant's tokens at the EHR (RFC 7009).
 //!
 //! Guards: what is needed for it is taken out while the grant and the configuration that it was made
-//! with are still there, so that the grant may go from the database first and the EHR be told after.
+//! with are still there, so that the grant may go from the database first and the EHR be told after. What
+//! cannot be taken out costs the confirmation, never the end of the grant.
 
 use secrecy::SecretString;
 
-use super::client::{configured, credential};
+use super::client::{Ready, configured, credential, token_client};
 use super::sealed::Holder;
-use crate::model::connection::Revocation;
+use crate::model::connection::{Receipt, Revocation};
 use crate::model::id::ProviderId;
 use crate::model::problem::Code;
 use crate::server::App;
 use crate::server::failure::Outcome;
-use crate::server::smart::client_auth::Credential;
 use crate::server::smart::revoke::{Kind, Revoked, revoke};
 use crate::server::smart::token::TokenClient;
 use crate::server::store::connection::{Connection, Terms};
 
-/// A grant's tokens, with what proves us to the EHR.
+/// A grant's tokens, and the registration that they belong to.
 pub(super) struct Retiring {
     terms: Terms,
-    client_id_in_body: bool,
-    tokens: Vec<(Kind, SecretString, Credential)>,
+    /// `None` when the grant cannot be revoked any more.
+    with: Option<(Ready, Vec<(Kind, SecretString)>)>,
 }
 
 /// Takes out what revoking a connection needs.
-pub(super) async fn connection(app: &App, connection: &Connection) -> Outcome<Retiring> {
+pub(super) async fn connection(app: &App, connection: &Connection) -> Retiring {
     let Connection { provider, access_token, refresh_token, .. } = connection;
     grant(app, provider, Holder::connection(connection), access_token.as_deref(), refresh_token.as_deref()).await
 }
 
-/// Takes out what revoking a grant needs; `conflict` when the registration is another one by now. The refresh token comes first: with it the grant goes.
+/// Takes out what revoking a grant needs. The refresh token comes first: with it the grant goes.
 pub(super) async fn grant(
     app: &App,
     provider: &ProviderId,
     holder: Holder<'_>,
     access_token: Option<&[u8]>,
     refresh_token: Option<&[u8]>,
-) -> Outcome<Retiring> {
-    let terms = holder.terms.clone();
+) -> Retiring {
+    let tokens = [(Kind::Refresh, refresh_token), (Kind::Access, access_token)];
+    let with = take_out(app, provider, holder, tokens).await.inspect_err(|failure| {
+        tracing::info!(provider.id = %provider, error = %failure, "cannot be revoked at the EHR");
+    });
+    Retiring { terms: holder.terms.clone(), with: with.ok() }
+}
+
+/// `conflict` when the registration is another one by now.
+async fn take_out(
+    app: &App,
+    provider: &ProviderId,
+    holder: Holder<'_>,
+    sealed: [(Kind, Option<&[u8]>); 2],
+) -> Outcome<(Ready, Vec<(Kind, SecretString)>)> {
     let ready = configured(app, holder.practice, provider).await?;
-    if !ready.is_of(&terms) {
+    if !ready.is_of(holder.terms) {
         return Err(Code::Conflict.into());
     }
-    let client_id_in_body = ready.plugin.quirks().client_id_in_body;
     let mut tokens = Vec::new();
-    if terms.revocation_endpoint.is_some() {
-        let sealed = [(Kind::Refresh, "refresh_token", refresh_token), (Kind::Access, "access_token", access_token)];
-        for (kind, column, sealed) in sealed {
-            let Some(sealed) = sealed else { continue };
-            // An assertion is good for one request.
-            tokens.push((kind, holder.open(app, column, sealed)?, credential(app, &ready, &terms)?));
+    for (kind, sealed) in sealed {
+        if let Some(sealed) = sealed {
+            tokens.push((kind, holder.open(app, kind.name(), sealed)?));
         }
     }
-    Ok(Retiring { terms, client_id_in_body, tokens })
+    Ok((ready, tokens))
 }
 
 impl Retiring {
-    /// Tells the EHR. The answer says honestly what the EHR confirmed.
-    pub async fn revoke(&self, app: &App) -> Revocation {
-        let Some(endpoint) = &self.terms.revocation_endpoint else { return Revocation::NotOffered };
-        let mut revocation = Revocation::NotOffered;
-        for (kind, token, credential) in &self.tokens {
-            let client = TokenClient {
-                http: &app.http,
-                endpoint,
-                client_id: &self.terms.client_id,
-                credential,
-                client_id_in_body: self.client_id_in_body,
-            };
-            match revoke(&client, token, *kind).await {
-                Ok(Revoked::Yes) => revocation = Revocation::Confirmed,
-                // With the refresh token the grant is gone; a signed access token may end by age.
-                Ok(Revoked::Unsupported) => {}
-                Err(error) => {
-                    tracing::info!(error = %error, "revocation failed");
-                    return Revocation::Failed;
-                }
+    /// Tells the EHR. The receipt says honestly what the EHR confirmed.
+    pub async fn revoke(&self, app: &App) -> Receipt {
+        let mut receipt = Receipt { at: app.clock.now(), refresh_token: None, access_token: None };
+        let Some((ready, tokens)) = &self.with else {
+            receipt.access_token = Some(Revocation::Failed);
+            return receipt;
+        };
+        for (kind, token) in tokens {
+            let answer = self.revoke_one(app, ready, *kind, token).await;
+            match kind {
+                Kind::Refresh => receipt.refresh_token = Some(answer),
+                Kind::Access => receipt.access_token = Some(answer),
             }
         }
-        revocation
+        receipt
+    }
+
+    async fn revoke_one(&self, app: &App, ready: &Ready, kind: Kind, token: &SecretString) -> Revocation {
+        let Some(endpoint) = &self.terms.revocation_endpoint else { return Revocation::NotOffered };
+        // An assertion is good for one request.
+        let credential = match credential(app, ready, &self.terms).await {
+            Ok(credential) => credential,
+            Err(failure) => {
+                tracing::info!(error = %failure, "nothing proves us for a revocation");
+                return Revocation::Failed;
+            }
+        };
+        let client = TokenClient { endpoint, ..token_client(app, ready, &self.terms, &credential) };
+        match revoke(&client, token, kind).await {
+            Ok(Revoked::Yes) => Revocation::Confirmed,
+            Ok(Revoked::Unsupported) => Revocation::NotOffered,
+            Err(error) => {
+                tracing::info!(error = %error, "revocation failed");
+                Revocation::Failed
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use super::Caller;
+use super::{Caller, keys};
 use crate::model::draft::Draft;
 use crate::model::field::{FieldKind, Rule};
 use crate::model::id::{PracticeId, ProviderId};
@@ -19,7 +19,7 @@ use crate::model::settings::{ConfigValue, Flags, IntegrationSettings, SecretStat
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
 use crate::server::provider::{self, PracticeConfig};
-use crate::server::store::{connection, secret, settings};
+use crate::server::store::{connection, receipt, secret, settings};
 use crate::server::vault::Place;
 
 mod change;
@@ -70,7 +70,9 @@ pub async fn page(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<Provid
     let plugin = provider::by_id(id).ok_or(Code::NotFound)?;
     let (loaded, revision) = load(app, &caller.practice).await?;
     let connection = connection::find(app.db.pool(), &caller.practice, id).await?;
-    Ok(view::page(app, caller, plugin, &loaded, revision, connection.as_ref()))
+    let keys = keys::available(app, &caller.practice).await?;
+    let receipt = receipt::find(app.db.pool(), &caller.practice, id).await?;
+    Ok(view::page(app, caller, plugin, &view::Saved { settings: &loaded, revision, connection, keys, receipt }))
 }
 
 /// Switches a provider on or off.

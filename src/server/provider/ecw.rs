@@ -2,6 +2,7 @@
 
 use super::{Provider, Quirks, ScopeStyle, Standard, link};
 use crate::model::field::{Link, UiField};
+use crate::model::key::KeyAlgorithm;
 use crate::model::provider::WriteSupport;
 
 /// eClinicalWorks: RS384 assertions, v1 scopes, an audience without trailing slash.
@@ -40,6 +41,7 @@ impl Provider for EClinicalWorks {
     fn quirks(&self) -> Quirks {
         Quirks {
             takes_key: true,
+            signing_algorithms: &[KeyAlgorithm::Rs384],
             scope_style: ScopeStyle::V1,
             accept: Some("application/json+fhir, application/fhir+json"),
             ..Quirks::default()

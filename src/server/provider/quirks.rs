@@ -1,7 +1,9 @@
 //! How a vendor's dialect differs from the plain standard, which is the default.
 
+use crate::model::key::KeyAlgorithm;
+
 /// A vendor's dialect. Every field is something that one can search for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quirks {
     /// How the FHIR base goes into the audience.
     pub aud_mode: AudMode,
@@ -13,12 +15,33 @@ pub struct Quirks {
     pub client_id_in_body: bool,
     /// Whether the vendor takes signed assertions even where discovery does not say so.
     pub takes_key: bool,
+    /// With which algorithms it lets assertions be signed.
+    pub signing_algorithms: &'static [KeyAlgorithm],
+    /// Whether assertions name the address of our JWKS (`jku`).
+    pub jku: bool,
     /// Which version of scopes it takes.
     pub scope_style: ScopeStyle,
     /// A header that carries the client id on discovery and FHIR calls.
     pub client_id_header: Option<&'static str>,
     /// What it wants in `Accept` on FHIR calls, if not `application/fhir+json`.
     pub accept: Option<&'static str>,
+}
+
+impl Default for Quirks {
+    fn default() -> Self {
+        Self {
+            aud_mode: AudMode::default(),
+            authorize_method: AuthorizeMethod::default(),
+            basic_encoding: BasicEncoding::default(),
+            client_id_in_body: false,
+            takes_key: false,
+            signing_algorithms: &KeyAlgorithm::ALL,
+            jku: false,
+            scope_style: ScopeStyle::default(),
+            client_id_header: None,
+            accept: None,
+        }
+    }
 }
 
 /// How the FHIR base goes into the audience.

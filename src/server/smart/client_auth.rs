@@ -6,6 +6,7 @@
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::model::connection::AuthMethod;
+use crate::model::key::{AuthReason, ChosenAuth, KeyAlgorithm};
 
 /// What the practice wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,34 +29,64 @@ pub struct Offer<'a> {
     pub preference: Preference,
     /// Whether there is a secret.
     pub has_secret: bool,
-    /// Whether the installation has a signing key.
-    pub has_key: bool,
+    /// The algorithm of the key that can sign, if one can.
+    pub key: Option<KeyAlgorithm>,
     /// What the EHR offers; `None` when it does not say.
     pub offered: Option<&'a [String]>,
     /// Whether the vendor takes signed assertions even where discovery does not say so.
     pub vendor_takes_key: bool,
 }
 
-/// Chooses. A secret that the practice entered wins over the installation's key: it says how the
-/// application is registered. `None` when the practice wants what is not there.
-pub fn choose(offer: Offer<'_>) -> Option<AuthMethod> {
+/// Chooses: what the EHR offers, of what is configured, of what the vendor takes. A secret that the practice
+/// entered wins over a key: it says how the application is registered. `None` when the practice wants what
+/// is not there.
+pub fn choose(offer: Offer<'_>) -> Option<ChosenAuth> {
     let offers = |method: AuthMethod| offer.offered.is_some_and(|all| all.iter().any(|one| one == method.as_str()));
-    let symmetric = || {
-        if offers(AuthMethod::ClientSecretPost) && !offers(AuthMethod::ClientSecretBasic) {
-            AuthMethod::ClientSecretPost
-        } else {
-            AuthMethod::ClientSecretBasic
+    let chosen = |method, reason| ChosenAuth { method, algorithm: None, reason: Some(reason) };
+    let secret = |reason| {
+        let in_form = offers(AuthMethod::ClientSecretPost) && !offers(AuthMethod::ClientSecretBasic);
+        match (in_form, reason) {
+            (true, AuthReason::SecretEntered) => chosen(AuthMethod::ClientSecretPost, AuthReason::SecretFormOnly),
+            (true, reason) => chosen(AuthMethod::ClientSecretPost, reason),
+            (false, reason) => chosen(AuthMethod::ClientSecretBasic, reason),
+        }
+    };
+    let signed = |reason| {
+        move |algorithm| ChosenAuth {
+            method: AuthMethod::PrivateKeyJwt,
+            algorithm: Some(algorithm),
+            reason: Some(reason),
         }
     };
     match offer.preference {
-        Preference::Secret => offer.has_secret.then(symmetric),
-        Preference::Key => offer.has_key.then_some(AuthMethod::PrivateKeyJwt),
-        Preference::Auto if offer.has_secret => Some(symmetric()),
-        Preference::Auto if offer.has_key && (offer.vendor_takes_key || offers(AuthMethod::PrivateKeyJwt)) => {
-            Some(AuthMethod::PrivateKeyJwt)
+        Preference::Secret => offer.has_secret.then(|| secret(AuthReason::Configured)),
+        Preference::Key => offer.key.map(signed(AuthReason::Configured)),
+        Preference::Public => Some(chosen(AuthMethod::None, AuthReason::Configured)),
+        Preference::Auto if offer.has_secret => Some(secret(AuthReason::SecretEntered)),
+        Preference::Auto => {
+            let reason = match (offers(AuthMethod::PrivateKeyJwt), offer.vendor_takes_key) {
+                (true, _) => Some(AuthReason::KeyOffered),
+                (false, true) => Some(AuthReason::KeyByVendor),
+                (false, false) => None,
+            };
+            let by_key = reason.zip(offer.key).map(|(reason, algorithm)| signed(reason)(algorithm));
+            Some(by_key.unwrap_or_else(|| chosen(AuthMethod::None, AuthReason::NothingToProve)))
         }
-        Preference::Public | Preference::Auto => Some(AuthMethod::None),
     }
+}
+
+/// The algorithm to sign with: the first that we have, the vendor takes and the EHR does not leave out of its
+/// list.
+pub fn algorithm(
+    ours: &[KeyAlgorithm],
+    vendor_takes: &[KeyAlgorithm],
+    offered: Option<&[String]>,
+) -> Option<KeyAlgorithm> {
+    let is_offered = |algorithm: KeyAlgorithm| match offered {
+        Some(list) if !list.is_empty() => list.iter().any(|one| one == algorithm.as_str()),
+        _ => true,
+    };
+    ours.iter().copied().find(|algorithm| vendor_takes.contains(algorithm) && is_offered(*algorithm))
 }
 
 /// What proves the client in one request.
@@ -72,7 +103,12 @@ pub enum Credential {
     /// The secret in the form.
     Post(SecretString),
     /// A signed assertion.
-    Assertion(SecretString),
+    Assertion {
+        /// It.
+        jwt: SecretString,
+        /// The key that signed it.
+        kid: String,
+    },
 }
 
 /// The `Authorization` header and the form parameters of a credential.
@@ -101,7 +137,7 @@ impl Credential {
                 form.push(id);
                 form.push(("client_secret", secret.expose_secret().to_owned()));
             }
-            Self::Assertion(jwt) => {
+            Self::Assertion { jwt, .. } => {
                 form.push((
                     "client_assertion_type",
                     "urn:ietf:params:oauth:client-assertion-type:jwt-bearer".to_owned(),
@@ -128,15 +164,21 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
+    use AuthMethod::{ClientSecretBasic, ClientSecretPost, None as Public, PrivateKeyJwt};
+    use AuthReason::{Configured, KeyByVendor, KeyOffered, NothingToProve, SecretEntered, SecretFormOnly};
+
     #[rstest]
-    #[case(Preference::Auto, false, false, &[], false, Some(AuthMethod::None))]
-    #[case(Preference::Auto, true, true, &["private_key_jwt", "client_secret_basic"], false, Some(AuthMethod::ClientSecretBasic))]
-    #[case(Preference::Auto, true, false, &["client_secret_post"], false, Some(AuthMethod::ClientSecretPost))]
-    #[case(Preference::Auto, true, false, &[], false, Some(AuthMethod::ClientSecretBasic))]
-    #[case(Preference::Auto, false, true, &["private_key_jwt"], false, Some(AuthMethod::PrivateKeyJwt))]
-    #[case(Preference::Auto, false, true, &["client_secret_basic"], false, Some(AuthMethod::None))]
-    #[case(Preference::Auto, false, true, &[], true, Some(AuthMethod::PrivateKeyJwt))]
-    #[case(Preference::Public, true, true, &["private_key_jwt"], true, Some(AuthMethod::None))]
+    #[case(Preference::Auto, false, false, &[], false, Some((Public, NothingToProve)))]
+    #[case(Preference::Auto, true, true, &["private_key_jwt", "client_secret_basic"], false, Some((ClientSecretBasic, SecretEntered)))]
+    #[case(Preference::Auto, true, false, &["client_secret_post"], false, Some((ClientSecretPost, SecretFormOnly)))]
+    #[case(Preference::Auto, true, false, &[], false, Some((ClientSecretBasic, SecretEntered)))]
+    #[case(Preference::Auto, false, true, &["private_key_jwt"], false, Some((PrivateKeyJwt, KeyOffered)))]
+    #[case(Preference::Auto, false, true, &["client_secret_basic"], false, Some((Public, NothingToProve)))]
+    #[case(Preference::Auto, false, true, &[], true, Some((PrivateKeyJwt, KeyByVendor)))]
+    #[case(Preference::Auto, false, false, &["private_key_jwt"], true, Some((Public, NothingToProve)))]
+    #[case(Preference::Public, true, true, &["private_key_jwt"], true, Some((Public, Configured)))]
+    #[case(Preference::Secret, true, true, &["client_secret_post"], true, Some((ClientSecretPost, Configured)))]
+    #[case(Preference::Key, true, true, &[], false, Some((PrivateKeyJwt, Configured)))]
     #[case(Preference::Secret, false, true, &[], false, None)]
     #[case(Preference::Key, true, false, &[], false, None)]
     fn the_choice(
@@ -145,11 +187,31 @@ mod tests {
         #[case] has_key: bool,
         #[case] offered: &[&str],
         #[case] vendor_takes_key: bool,
-        #[case] expected: Option<AuthMethod>,
+        #[case] expected: Option<(AuthMethod, AuthReason)>,
     ) {
         let offered: Vec<_> = offered.iter().map(ToString::to_string).collect();
         let offered = (!offered.is_empty()).then_some(offered.as_slice());
-        assert_eq!(choose(Offer { preference, has_secret, has_key, offered, vendor_takes_key }), expected);
+        let key = has_key.then_some(KeyAlgorithm::Es384);
+        let chosen = choose(Offer { preference, has_secret, key, offered, vendor_takes_key });
+        assert_eq!(chosen.map(|chosen| (chosen.method, chosen.reason.unwrap())), expected);
+        let signs = chosen.is_some_and(|chosen| chosen.method == PrivateKeyJwt);
+        assert_eq!(chosen.and_then(|chosen| chosen.algorithm), key.filter(|_| signs));
+    }
+
+    #[rstest]
+    #[case(&[KeyAlgorithm::Rs384, KeyAlgorithm::Es384], &KeyAlgorithm::ALL, None, Some(KeyAlgorithm::Rs384))]
+    #[case(&[KeyAlgorithm::Rs384, KeyAlgorithm::Es384], &KeyAlgorithm::ALL, Some("ES384"), Some(KeyAlgorithm::Es384))]
+    #[case(&[KeyAlgorithm::Es384], &[KeyAlgorithm::Rs384], None, None)]
+    #[case(&[KeyAlgorithm::Rs384], &KeyAlgorithm::ALL, Some("ES256"), None)]
+    #[case(&[], &KeyAlgorithm::ALL, None, None)]
+    fn the_algorithm(
+        #[case] ours: &[KeyAlgorithm],
+        #[case] vendor_takes: &[KeyAlgorithm],
+        #[case] offered: Option<&str>,
+        #[case] expected: Option<KeyAlgorithm>,
+    ) {
+        let offered = offered.map(|one| vec![one.to_owned()]);
+        assert_eq!(algorithm(ours, vendor_takes, offered.as_deref()), expected);
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub struct SmartConfiguration {
     pub code_challenge_methods_supported: Option<Vec<String>>,
     /// How clients may prove themselves.
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
+    /// With which algorithms they may sign.
+    pub token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
+    /// Where tokens are introspected (RFC 7662).
+    pub introspection_endpoint: Option<String>,
     /// Whether the answer at the redirect names its issuer (RFC 9207).
     pub authorization_response_iss_parameter_supported: bool,
     /// Where this was read.
@@ -149,6 +153,7 @@ fn oauth_uris(statement: &Value) -> Option<SmartConfiguration> {
         authorization_endpoint: uri("authorize")?,
         token_endpoint: uri("token")?,
         revocation_endpoint: uri("revoke"),
+        introspection_endpoint: uri("introspect"),
         source: Source::CapabilityStatement,
         ..SmartConfiguration::default()
     })
@@ -169,6 +174,8 @@ fn resolve(mut configuration: SmartConfiguration, base: &str) -> Result<SmartCon
     configuration.token_endpoint = absolute(&configuration.token_endpoint, "token_endpoint")?;
     configuration.revocation_endpoint =
         configuration.revocation_endpoint.map(|text| absolute(&text, "revocation_endpoint")).transpose()?;
+    configuration.introspection_endpoint =
+        configuration.introspection_endpoint.map(|text| absolute(&text, "introspection_endpoint")).transpose()?;
     configuration.jwks_uri = configuration.jwks_uri.map(|text| absolute(&text, "jwks_uri")).transpose()?;
     Ok(configuration)
 }

@@ -14,6 +14,16 @@ pub enum Kind {
     Refresh,
 }
 
+impl Kind {
+    /// Its name, as a hint for the EHR (RFC 7009 §2.1) and as our column.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Access => "access_token",
+            Self::Refresh => "refresh_token",
+        }
+    }
+}
+
 /// What the EHR said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoked {
@@ -40,11 +50,7 @@ pub enum RevokeError {
 /// # Errors
 /// See [`RevokeError`].
 pub async fn revoke(client: &TokenClient<'_>, token: &SecretString, kind: Kind) -> Result<Revoked, RevokeError> {
-    let hint = match kind {
-        Kind::Access => "access_token",
-        Kind::Refresh => "refresh_token",
-    };
-    let mut form = vec![("token", token.expose_secret().to_owned()), ("token_type_hint", hint.to_owned())];
+    let mut form = vec![("token", token.expose_secret().to_owned()), ("token_type_hint", kind.name().to_owned())];
     let proof = client.credential.prove(client.client_id, client.client_id_in_body);
     form.extend(proof.form);
     let headers: Vec<_> =

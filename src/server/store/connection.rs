@@ -9,6 +9,7 @@ use sqlx::{Any, Executor, Row};
 use super::{Database, StoreError, Stored, Tx, hit_one};
 use crate::model::connection::{AuthMethod, ConnectionStatus};
 use crate::model::id::{ConnectionId, PracticeId, ProviderId};
+use crate::model::key::{AuthReason, ChosenAuth, KeyAlgorithm};
 use crate::model::problem::Code;
 use crate::model::time::Timestamp;
 
@@ -64,8 +65,8 @@ pub struct Terms {
     pub revocation_endpoint: Option<String>,
     /// As whom.
     pub client_id: String,
-    /// How we prove ourselves.
-    pub auth_method: AuthMethod,
+    /// How we prove ourselves, and why so.
+    pub auth: ChosenAuth,
     /// What was asked for.
     pub scopes_requested: String,
 }
@@ -90,9 +91,9 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, practice_id, provider_id, status, issuer, fhir_base, token_endpoint, revocation_endpoint, \
-             client_id, auth_method, scopes_requested, scopes_granted, patient, fhir_user, access_token, \
-             refresh_token, expires_at, connected_at, refreshed_at, last_problem, capabilities, capabilities_at, \
-             lease_fence FROM connections ",
+             client_id, auth_method, signing_algorithm, auth_reason, scopes_requested, scopes_granted, patient, \
+             fhir_user, access_token, refresh_token, expires_at, connected_at, refreshed_at, last_problem, \
+             capabilities, capabilities_at, lease_fence FROM connections ",
             $tail
         )
     };
@@ -100,6 +101,7 @@ macro_rules! select {
 
 fn read(row: &AnyRow) -> Stored<Connection> {
     let text = |column: &'static str| row.try_get::<String, _>(column);
+    let optional = |column: &'static str| row.try_get::<Option<String>, _>(column);
     let time = |column: &'static str| row.try_get::<Option<i64>, _>(column).map(|time| time.map(Timestamp));
     let corrupt = StoreError::Corrupt;
     Ok(Connection {
@@ -113,7 +115,11 @@ fn read(row: &AnyRow) -> Stored<Connection> {
             token_endpoint: text("token_endpoint")?,
             revocation_endpoint: row.try_get("revocation_endpoint")?,
             client_id: text("client_id")?,
-            auth_method: AuthMethod::parse(&text("auth_method")?).ok_or(corrupt("connections.auth_method"))?,
+            auth: ChosenAuth {
+                method: AuthMethod::parse(&text("auth_method")?).ok_or(corrupt("connections.auth_method"))?,
+                algorithm: optional("signing_algorithm")?.as_deref().and_then(KeyAlgorithm::parse),
+                reason: optional("auth_reason")?.as_deref().and_then(AuthReason::parse),
+            },
             scopes_requested: text("scopes_requested")?,
         },
         scopes_granted: row.try_get("scopes_granted")?,
@@ -166,8 +172,8 @@ pub async fn replace(tx: &mut Tx, connection: &Connection) -> Stored<()> {
     sqlx::query(
         "INSERT INTO connections (id, practice_id, provider_id, status, issuer, fhir_base, token_endpoint, \
          revocation_endpoint, client_id, auth_method, scopes_requested, scopes_granted, patient, fhir_user, \
-         access_token, refresh_token, expires_at, connected_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+         access_token, refresh_token, expires_at, connected_at, signing_algorithm, auth_reason) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
     )
     .bind(connection.id.to_string())
     .bind(connection.practice.to_string())
@@ -178,7 +184,7 @@ pub async fn replace(tx: &mut Tx, connection: &Connection) -> Stored<()> {
     .bind(connection.terms.token_endpoint.clone())
     .bind(connection.terms.revocation_endpoint.clone())
     .bind(connection.terms.client_id.clone())
-    .bind(connection.terms.auth_method.as_str().to_owned())
+    .bind(connection.terms.auth.method.as_str().to_owned())
     .bind(connection.terms.scopes_requested.clone())
     .bind(connection.scopes_granted.clone())
     .bind(connection.patient.clone())
@@ -187,6 +193,8 @@ pub async fn replace(tx: &mut Tx, connection: &Connection) -> Stored<()> {
     .bind(connection.refresh_token.clone())
     .bind(connection.expires_at.map(|time| time.0))
     .bind(connection.connected_at.0)
+    .bind(connection.terms.auth.algorithm.map(|algorithm| algorithm.as_str().to_owned()))
+    .bind(connection.terms.auth.reason.map(|reason| reason.as_str().to_owned()))
     .execute(&mut **tx)
     .await?;
     Ok(())

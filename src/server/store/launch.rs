@@ -9,6 +9,7 @@ use super::connection::Terms;
 use super::{Database, StoreError, Stored, Tx};
 use crate::model::connection::AuthMethod;
 use crate::model::id::{ClinicianId, LaunchId, PracticeId, ProviderId};
+use crate::model::key::{ChosenAuth, KeyAlgorithm};
 use crate::model::launch::LaunchEnd;
 use crate::model::time::Timestamp;
 
@@ -75,8 +76,8 @@ pub async fn add(tx: &mut Tx, launch: &LaunchSession) -> Stored<()> {
         "INSERT INTO launch_sessions (id, practice_id, provider_id, clinician_id, cookie_hash, issuer, fhir_base, \
          token_endpoint, revocation_endpoint, client_id, auth_method, scopes_requested, scopes_granted, patient, \
          encounter, intent, need_patient_banner, smart_style_url, tenant, fhir_context, access_token, refresh_token, \
-         started_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
-         $18, $19, $20, $21, $22, $23, $24)",
+         started_at, expires_at, signing_algorithm) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, \
+         $18, $19, $20, $21, $22, $23, $24, $25)",
     )
     .bind(launch.id.to_string())
     .bind(launch.practice.to_string())
@@ -88,7 +89,7 @@ pub async fn add(tx: &mut Tx, launch: &LaunchSession) -> Stored<()> {
     .bind(terms.token_endpoint.clone())
     .bind(terms.revocation_endpoint.clone())
     .bind(terms.client_id.clone())
-    .bind(terms.auth_method.as_str().to_owned())
+    .bind(terms.auth.method.as_str().to_owned())
     .bind(terms.scopes_requested.clone())
     .bind(launch.scopes_granted.clone())
     .bind(context.patient.clone())
@@ -102,6 +103,7 @@ pub async fn add(tx: &mut Tx, launch: &LaunchSession) -> Stored<()> {
     .bind(launch.refresh_token.clone())
     .bind(launch.started_at.0)
     .bind(launch.expires_at.0)
+    .bind(terms.auth.algorithm.map(|algorithm| algorithm.as_str().to_owned()))
     .execute(&mut **tx)
     .await?;
     let now = launch.started_at;
@@ -124,8 +126,8 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, practice_id, provider_id, clinician_id, cookie_hash, issuer, fhir_base, token_endpoint, \
-             revocation_endpoint, client_id, auth_method, scopes_requested, scopes_granted, patient, encounter, \
-             intent, need_patient_banner, smart_style_url, tenant, fhir_context, access_token, refresh_token, \
+             revocation_endpoint, client_id, auth_method, signing_algorithm, scopes_requested, scopes_granted, patient, \
+             encounter, intent, need_patient_banner, smart_style_url, tenant, fhir_context, access_token, refresh_token, \
              started_at, expires_at, ended_at, end_reason FROM launch_sessions ",
             $tail
         )
@@ -225,7 +227,11 @@ fn read(row: &AnyRow) -> Stored<LaunchSession> {
             token_endpoint: text("token_endpoint")?,
             revocation_endpoint: optional("revocation_endpoint")?,
             client_id: text("client_id")?,
-            auth_method: AuthMethod::parse(&text("auth_method")?).ok_or(corrupt("launch_sessions.auth_method"))?,
+            auth: ChosenAuth {
+                method: AuthMethod::parse(&text("auth_method")?).ok_or(corrupt("launch_sessions.auth_method"))?,
+                algorithm: optional("signing_algorithm")?.as_deref().and_then(KeyAlgorithm::parse),
+                reason: None,
+            },
             scopes_requested: text("scopes_requested")?,
         },
         scopes_granted: optional("scopes_granted")?,

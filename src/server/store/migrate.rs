@@ -19,6 +19,7 @@ const APPEND_ONLY_SQLITE: &str = include_str!("../../../migrations/0004_audit_ap
 const APPEND_ONLY_POSTGRES: &str = include_str!("../../../migrations/0004_audit_append_only.postgres.sql");
 const LAUNCHES: &str = include_str!("../../../migrations/0005_launches.sql");
 const RECORDINGS: &str = include_str!("../../../migrations/0006_recordings.sql");
+const KEYS: &str = include_str!("../../../migrations/0007_keys.sql");
 
 fn migrations(dialect: Dialect) -> Vec<Migration> {
     let append_only = match dialect {
@@ -32,6 +33,7 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
         (4, "append only", append_only),
         (5, "launches", LAUNCHES),
         (6, "recordings", RECORDINGS),
+        (7, "keys", KEYS),
     ];
     texts
         .into_iter()

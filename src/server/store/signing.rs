@@ -17,17 +17,24 @@ pub struct Use {
     pub client_id: String,
 }
 
-/// Whether the operator approved this use for the practice.
+/// What the operator approved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Whom assertions name, if not the token endpoint.
+    pub assertion_audience: Option<String>,
+}
+
+/// What the operator approved of this use for the practice, if anything.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn is_approved<'c>(
+pub async fn approval<'c>(
     executor: impl Executor<'c, Database = Any>,
     practice: &PracticeId,
     wanted: &Use,
-) -> Stored<bool> {
+) -> Stored<Option<Approval>> {
     let row = sqlx::query(
-        "SELECT approved_at FROM signing_approvals WHERE practice_id = $1 AND issuer = $2 AND token_endpoint = $3 \
+        "SELECT assertion_audience FROM signing_approvals WHERE practice_id = $1 AND issuer = $2 AND token_endpoint = $3 \
          AND client_id = $4",
     )
     .bind(practice.to_string())
@@ -36,23 +43,32 @@ pub async fn is_approved<'c>(
     .bind(wanted.client_id.clone())
     .fetch_optional(executor)
     .await?;
-    Ok(row.is_some())
+    let read = |row: sqlx::any::AnyRow| Ok(Approval { assertion_audience: row.try_get("assertion_audience")? });
+    row.map(read).transpose()
 }
 
-/// Approves a use; one that is approved already stays as it is.
+/// Approves a use; one that is approved already gets this audience.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn approve(tx: &mut Tx, practice: &PracticeId, wanted: &Use, now: Timestamp) -> Stored<()> {
+pub async fn approve(
+    tx: &mut Tx,
+    practice: &PracticeId,
+    wanted: &Use,
+    audience: Option<&str>,
+    now: Timestamp,
+) -> Stored<()> {
     sqlx::query(
-        "INSERT INTO signing_approvals (practice_id, issuer, token_endpoint, client_id, approved_at) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        "INSERT INTO signing_approvals (practice_id, issuer, token_endpoint, client_id, approved_at, assertion_audience) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (practice_id, issuer, token_endpoint, client_id) \
+         DO UPDATE SET assertion_audience = excluded.assertion_audience",
     )
     .bind(practice.to_string())
     .bind(wanted.issuer.clone())
     .bind(wanted.token_endpoint.clone())
     .bind(wanted.client_id.clone())
     .bind(now.0)
+    .bind(audience.map(str::to_owned))
     .execute(&mut **tx)
     .await?;
     Ok(())

@@ -13,9 +13,10 @@ use leptos::server_fn::ServerFn;
 /// A page of the navigation: address, label, icon, and what a role needs for it.
 type Entry = (&'static str, &'static str, icondata::Icon, Option<Permission>);
 
-const ENTRIES: [Entry; 7] = [
+const ENTRIES: [Entry; 8] = [
     ("/", "Overview", icondata::LuLayoutDashboard, None),
     ("/settings/ehr-integrations", "EHR integrations", icondata::LuPlug, Some(Permission::ReadSettings)),
+    ("/settings/keys", "Signing keys", icondata::LuKeyRound, Some(Permission::ReadSettings)),
     ("/members", "Members", icondata::LuUsers, Some(Permission::ReadMembers)),
     ("/launches", "EHR launches", icondata::LuAppWindow, Some(Permission::ReadMembers)),
     ("/audit", "Audit trail", icondata::LuScrollText, Some(Permission::ReadAudit)),
@@ -24,7 +25,8 @@ const ENTRIES: [Entry; 7] = [
 ];
 
 /// The pages of a session that are rendered on the server only, because they show or ask little.
-pub const PLAIN: [&str; 5] = ["/launches", "/account/recovery-codes", "/audit", "/recordings", "/troubleshooting"];
+pub const PLAIN: [&str; 6] =
+    ["/settings/keys", "/launches", "/account/recovery-codes", "/audit", "/recordings", "/troubleshooting"];
 
 /// The `rel` of a link to a page: the router must not take over links to plain pages.
 pub fn rel(href: &str) -> Option<&'static str> {

@@ -5,9 +5,11 @@
 use url::Url;
 
 use super::Ask;
+use crate::model::key::{AuthReason, ChosenAuth, KeyOwner};
 use crate::model::recording::StepName;
 use crate::model::scope;
 use crate::server::App;
+use crate::server::flow::client::Ready;
 use crate::server::flow::recorder::{Recorder, known};
 use crate::server::flow::{Actor, Caller};
 use crate::server::smart::authorize::AuthorizationAnswer;
@@ -18,6 +20,7 @@ use crate::server::store::connection::Terms;
 
 const AUTH_METHODS: [&str; 5] =
     ["private_key_jwt", "client_secret_basic", "client_secret_post", "client_secret_jwt", "none"];
+const SIGNING: [&str; 6] = ["RS384", "ES384", "RS256", "RS512", "ES256", "ES512"];
 const CAPABILITIES: [&str; 12] = [
     "launch-ehr",
     "launch-standalone",
@@ -82,7 +85,22 @@ pub(super) fn discovered(recorder: &mut Recorder, found: &SmartConfiguration) {
     };
     recorder.fact("PKCE methods", words(&found.code_challenge_methods_supported, &["S256", "plain"]));
     recorder.fact("Client authentication", words(&found.token_endpoint_auth_methods_supported, &AUTH_METHODS));
+    let algorithms = words(&found.token_endpoint_auth_signing_alg_values_supported, &SIGNING);
+    recorder.fact("Signing algorithms", algorithms);
     recorder.fact("Capabilities", known(found.capabilities.iter().map(String::as_str), &CAPABILITIES));
+}
+
+pub(super) fn authentication(recorder: &mut Recorder, chosen: ChosenAuth, ready: &Ready) {
+    recorder.fact("Chosen", chosen.method.as_str());
+    recorder.fact("Because", chosen.reason.map_or("", AuthReason::describe));
+    if let Some(algorithm) = chosen.algorithm {
+        recorder.fact("Signed with", algorithm.as_str());
+        let whose = match ready.config.key_owner() {
+            KeyOwner::Installation => "the installation's",
+            KeyOwner::Practice => "the practice's own",
+        };
+        recorder.fact("Keys", whose);
+    }
 }
 
 pub(super) fn redirected(app: &App, recorder: &mut Recorder, url: &Url, post: bool, scopes: &str) {

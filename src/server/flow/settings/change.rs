@@ -8,14 +8,16 @@ use super::{binding, secret_place};
 use crate::model::address::Address;
 use crate::model::field::{self, FieldKind, MAX_LENGTH, Rule};
 use crate::model::id::ProviderId;
+use crate::model::key::KeyOwner;
 use crate::model::problem::{Code, FieldError, Problem};
 use crate::model::settings::{ConfigValue, Flags, IntegrationSettings, ProviderConfig};
 use crate::server::App;
 use crate::server::failure::Outcome;
 use crate::server::flow::Caller;
+use crate::server::flow::keys::{self, Available};
 use crate::server::flow::retire::{self, Retiring};
-use crate::server::provider::{self, PracticeConfig, Provider, Values};
-use crate::server::store::{StoreError, Tx, audit, connection, launch, launch_rules, secret, settings};
+use crate::server::provider::{self, PracticeConfig, Provider, SIGNING_KEYS, Values};
+use crate::server::store::{StoreError, Tx, audit, connection, launch, launch_rules, receipt, secret, settings};
 
 /// A change; what is `None` or absent stays.
 #[derive(Default)]
@@ -56,6 +58,7 @@ struct Judged<'a> {
     change: &'a ProviderChange,
     old: Option<PracticeConfig>,
     has_secrets: BTreeSet<String>,
+    keys: &'a Available,
 }
 
 impl Change {
@@ -66,6 +69,7 @@ impl Change {
     pub async fn apply(self, app: &App, caller: &Caller) -> Outcome<()> {
         let now = app.clock.now();
         let mut retiring = self.retiring(app, caller).await?;
+        let keys = keys::available(app, &caller.practice).await?;
         let mut tx = app.db.begin_write().await?;
         let (mut saved, revision) = settings::load(&mut *tx, &caller.practice).await?;
         if self.revision.is_some_and(|from| from != revision) {
@@ -82,7 +86,7 @@ impl Change {
             let old = saved.provider_configs.get(id).and_then(|config| PracticeConfig::of(plugin, config));
             let has_secrets =
                 names.keys().filter(|(provider, _)| provider == id).map(|(_, name)| name.clone()).collect();
-            let one = Judged { id, plugin, change, old, has_secrets };
+            let one = Judged { id, plugin, change, old, has_secrets, keys: &keys };
             let told: BTreeSet<String> = errors.iter().map(|error| error.field.clone()).collect();
             errors.extend(one.errors(app).into_iter().filter(|error| !told.contains(&error.field)));
             judged.push(one);
@@ -118,17 +122,12 @@ impl Change {
     }
 
     /// What revoking the named providers' connections would need, taken out while their old
-    /// configuration is still there. One that cannot be taken out is only deleted.
+    /// configuration is still there.
     async fn retiring(&self, app: &App, caller: &Caller) -> Outcome<BTreeMap<ProviderId, Retiring>> {
         let mut retiring = BTreeMap::new();
         for id in self.providers.keys() {
             let Some(found) = connection::find(app.db.pool(), &caller.practice, id).await? else { continue };
-            match retire::connection(app, &found).await {
-                Ok(one) => drop(retiring.insert(id.clone(), one)),
-                Err(failure) => {
-                    tracing::info!(connection.id = %found.id, error = %failure, "cannot be revoked at the EHR");
-                }
-            }
+            retiring.insert(id.clone(), retire::connection(app, &found).await);
         }
         Ok(retiring)
     }
@@ -139,8 +138,11 @@ impl Change {
 fn revoke_behind(app: &App, caller: &Caller, id: ProviderId, retiring: Retiring) {
     let (app, caller) = (app.clone(), caller.clone());
     tokio::spawn(async move {
-        let outcome = retiring.revoke(&app).await.outcome();
-        let event = caller.event(&app, "connection.revoked", id.as_str(), outcome);
+        let answer = retiring.revoke(&app).await;
+        if let Err(error) = receipt::put(app.db.pool(), &caller.practice, &id, &answer).await {
+            tracing::error!(request.id = caller.request_id, error = %error, "a receipt is lost");
+        }
+        let event = caller.event(&app, "connection.revoked", id.as_str(), answer.summary().outcome());
         if let Err(error) = audit::add(app.db.pool(), &event).await {
             tracing::error!(request.id = caller.request_id, error = %error, "audit line lost");
         }
@@ -178,7 +180,7 @@ impl Judged<'_> {
         }
         if broken.is_empty() {
             broken.extend(self.address_errors(app));
-            broken.extend(self.secret_errors(app));
+            broken.extend(self.secret_errors());
         }
         let named = |(key, rule)| FieldError { field: format!("{}.{key}", self.id), rule };
         broken.into_iter().map(named).collect()
@@ -201,7 +203,7 @@ impl Judged<'_> {
         issuer.into_iter().chain(base).collect()
     }
 
-    fn secret_errors(&self, app: &App) -> Vec<(String, Rule)> {
+    fn secret_errors(&self) -> Vec<(String, Rule)> {
         let mut broken = Vec::new();
         let kept = self.has_secrets.iter().filter(|name| !self.change.secrets.contains_key(*name));
         if self.moves() {
@@ -212,7 +214,11 @@ impl Judged<'_> {
             Some(SecretChange::Clear) => false,
             None => self.has_secrets.contains("clientSecret"),
         };
-        if self.plugin.needs_key_or_secret() && !has_secret && app.signing_key.is_none() {
+        let owner = self.new_config().map_or(KeyOwner::Installation, |config| config.key_owner());
+        let has_key = !self.keys.of(owner).is_empty();
+        if owner == KeyOwner::Practice && !has_key {
+            broken.push((SIGNING_KEYS.into(), Rule::NoOwnKeys));
+        } else if self.plugin.needs_key_or_secret() && !has_secret && !has_key {
             broken.push(("clientSecret".into(), Rule::KeyOrSecret));
         }
         broken

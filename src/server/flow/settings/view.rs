@@ -1,7 +1,8 @@
 //! What the settings pages show.
 
-use crate::model::connection::{ConnectionStatus, ConnectionView};
+use crate::model::connection::{ConnectionStatus, ConnectionView, Receipt};
 use crate::model::id::ProviderId;
+use crate::model::key::KeyOwner;
 use crate::model::provider::{ProviderCard, ProviderPage, ProviderWarning, Registration, WriteFlags};
 use crate::model::role::Permission;
 use crate::model::scope;
@@ -9,7 +10,8 @@ use crate::model::settings::{Flags, IntegrationSettings, ProviderForm};
 use crate::server::App;
 use crate::server::flow::Caller;
 use crate::server::flow::connect::scopes_to_ask;
-use crate::server::provider::{PracticeConfig, Provider};
+use crate::server::flow::keys::{self, Available};
+use crate::server::provider::{PracticeConfig, Provider, SIGNING_KEYS};
 use crate::server::store::connection::Connection;
 
 /// A provider's card.
@@ -30,26 +32,36 @@ pub(super) fn card(
     }
 }
 
+/// What is saved that a provider's page shows.
+pub(super) struct Saved<'a> {
+    pub settings: &'a IntegrationSettings,
+    pub revision: i64,
+    pub connection: Option<Connection>,
+    pub keys: Available,
+    pub receipt: Option<Receipt>,
+}
+
 /// A provider's page.
-pub(super) fn page(
-    app: &App,
-    caller: &Caller,
-    plugin: &dyn Provider,
-    settings: &IntegrationSettings,
-    revision: i64,
-    connection: Option<&Connection>,
-) -> ProviderPage {
-    let card = card(plugin, settings, connection);
+pub(super) fn page(app: &App, caller: &Caller, plugin: &dyn Provider, saved: &Saved<'_>) -> ProviderPage {
+    let Saved { settings, connection, keys, .. } = saved;
+    let card = card(plugin, settings, connection.as_ref());
     let values = settings.provider_configs.get(&card.id).cloned().unwrap_or_default();
-    let no_key = app.signing_key.is_none() && plugin.needs_key_or_secret() && !values.contains_key("clientSecret");
+    let owner = PracticeConfig::of(plugin, &values).map_or(KeyOwner::Installation, |config| config.key_owner());
+    let has_key = !keys.of(owner).is_empty();
+    let no_key = !has_key && plugin.needs_key_or_secret() && !values.contains_key("clientSecret");
+    let mut fields = plugin.ui_fields();
+    if keys.of(KeyOwner::Practice).is_empty() && owner == KeyOwner::Installation {
+        fields.retain(|field| field.key != SIGNING_KEYS);
+    }
     ProviderPage {
-        form: ProviderForm { fields: plugin.ui_fields(), values, flags: settings.flags(), revision },
-        registration: registration(app, caller, plugin, settings.flags()),
+        form: ProviderForm { fields, values, flags: settings.flags(), revision: saved.revision },
+        registration: registration(app, caller, plugin, settings.flags(), (owner, keys)),
         activation_steps: plugin.activation_steps().iter().map(ToString::to_string).collect(),
         docs: plugin.docs(),
         warning: no_key.then_some(ProviderWarning::NoSigningKey),
         writes: plugin.writes(),
-        connection: connection.map(connection_view),
+        connection: connection.as_ref().map(connection_view),
+        receipt: saved.receipt,
         may_write: caller.may(Permission::WriteSettings),
         may_connect: caller.may(Permission::Connect),
         now: app.clock.now(),
@@ -57,20 +69,32 @@ pub(super) fn page(
     }
 }
 
-fn registration(app: &App, caller: &Caller, plugin: &dyn Provider, flags: Flags) -> Registration {
+fn registration(
+    app: &App,
+    caller: &Caller,
+    plugin: &dyn Provider,
+    flags: Flags,
+    (owner, keys): (KeyOwner, &Available),
+) -> Registration {
     let query = format!("launch?providerId={}&practiceId={}", plugin.id(), caller.practice);
-    let client_kind = match (plugin.needs_key_or_secret(), app.signing_key.is_some()) {
-        (_, true) => "Confidential client, signed assertions (RS384) by our JWKS URL, or a client secret",
-        (true, false) => "Confidential client with a client secret",
-        (false, false) => "Public client with PKCE, or confidential with a client secret",
+    let takes = plugin.quirks().signing_algorithms;
+    let signs: Vec<_> = keys.of(owner).iter().filter(|key| takes.contains(key)).map(|key| key.as_str()).collect();
+    let client_kind = match (plugin.needs_key_or_secret(), signs.is_empty()) {
+        (_, false) => {
+            let signs = signs.join(" or ");
+            format!("Confidential client, signed assertions ({signs}) by our JWKS URL, or a client secret")
+        }
+        (true, true) => "Confidential client with a client secret".into(),
+        (false, true) => "Public client with PKCE, or confidential with a client secret".into(),
     };
+    let practice = (owner == KeyOwner::Practice).then_some(&caller.practice);
     Registration {
         launch_url: app.config.ehr_url(&query),
         redirect_url: app.config.redirect_url(),
-        jwks_url: app.config.ehr_url("jwks"),
-        has_signing_key: app.signing_key.is_some(),
+        jwks_url: keys::jwks_url(app, practice),
+        has_signing_key: !signs.is_empty(),
         scopes: scopes_to_ask(app, plugin, write_flags(flags)).iter().map(ToString::to_string).collect(),
-        client_kind: client_kind.into(),
+        client_kind,
     }
 }
 
@@ -88,7 +112,7 @@ fn connection_view(connection: &Connection) -> ConnectionView {
         status: connection.status,
         issuer: connection.terms.issuer.clone(),
         fhir_base_url: connection.terms.fhir_base.clone(),
-        auth_method: connection.terms.auth_method,
+        auth: connection.terms.auth,
         scopes: scope::compare(&connection.terms.scopes_requested, connection.scopes_granted.as_deref()),
         patient: connection.patient.clone(),
         fhir_user: connection.fhir_user.clone(),

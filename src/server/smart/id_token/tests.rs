@@ -1,8 +1,8 @@
 //! Tokens that are good, and every way in which one can be bad.
 
 use super::*;
-use crate::server::config::PrivateKey;
-use crate::server::smart::keys::{SigningKey, generate_pem};
+use crate::model::key::KeyAlgorithm;
+use crate::server::smart::keys::{PublicJwk, SigningKey, generate_pem};
 use jsonwebtoken::{EncodingKey, Header};
 use proptest::prelude::*;
 
@@ -86,10 +86,11 @@ struct Issuer {
 impl Issuer {
     async fn new() -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let pem = generate_pem().unwrap();
+        let pem = generate_pem(KeyAlgorithm::Rs384).unwrap();
         let private = EncodingKey::from_rsa_pem(pem.expose_secret().as_bytes()).unwrap();
-        let key = SigningKey::from_pem(&PrivateKey { pem, kid: Some("k1".into()) }).ok().unwrap();
-        let public = serde_json::to_value(key.public_jwk()).unwrap();
+        let key = SigningKey::from_pem(&pem, Some("k1")).unwrap();
+        let public = PublicJwk::new("k1".into(), KeyAlgorithm::Rs384, key.material().clone());
+        let public = serde_json::to_value(public).unwrap();
         let mut published = public.clone();
         // The key signs with whatever an EHR signs with.
         published.as_object_mut().unwrap().remove("alg");

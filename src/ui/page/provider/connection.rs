@@ -5,8 +5,9 @@ use leptos::server_fn::ServerFn;
 
 use super::{State, scopes, tested};
 use crate::api::integrations::{Disconnect, TestConnection};
-use crate::model::connection::{ConnectionStatus, ConnectionView, Revocation};
+use crate::model::connection::{ConnectionStatus, ConnectionView, Receipt, Revocation};
 use crate::model::draft::Draft;
+use crate::model::key::ChosenAuth;
 use crate::model::provider::ProviderPage;
 use crate::model::time::Timestamp;
 use crate::ui::browser::Answer;
@@ -35,6 +36,7 @@ pub fn panel(page: &ProviderPage, draft: Option<&Draft>, state: State) -> AnyVie
     let draft_test = shown_once(draft, "test_connection");
     let test_answer = move || state.tested.get().or_else(|| draft_test.clone()).map(|json| tested::result(&json));
     let ended = live.and_then(|connection| ended(status, connection));
+    let receipt = page.receipt.filter(|_| live.is_none()).map(|receipt| receipt_view(&receipt, page.now));
     let connect = connect_button(page);
     let actions = live.is_some().then(|| live_actions(page, state));
     view! {
@@ -46,6 +48,7 @@ pub fn panel(page: &ProviderPage, draft: Option<&Draft>, state: State) -> AnyVie
                     {connect}
                     {actions}
                 </div>
+                {receipt}
                 {test_answer}
                 {scopes}
             </div>
@@ -86,11 +89,33 @@ fn facts(connection: &ConnectionView, now: Timestamp) -> AnyView {
             {fact("Connected", ago(connection.connected_at, now))}
             {fact("Access", access)}
             {connection.refreshed_at.map(|at| fact("Last renewed", ago(at, now)))}
-            {fact("We identify ourselves by", text::auth_method(connection.auth_method))}
+            {fact("We identify ourselves by", identity(connection))}
             {fact("Issuer", view! { <code>{connection.issuer.clone()}</code> })}
             {fact("FHIR base URL", view! { <code>{connection.fhir_base_url.clone()}</code> })}
             {connection.patient.clone().map(|id| fact("Patient chosen at the EHR", view! { <code>{id}</code> }))}
             {connection.fhir_user.clone().map(|user| fact("Granted by", view! { <code>{user}</code> }))}
+        </dl>
+    }
+    .into_any()
+}
+
+/// How we prove ourselves, and why so.
+fn identity(connection: &ConnectionView) -> AnyView {
+    let ChosenAuth { method, algorithm, reason } = connection.auth;
+    let algorithm = algorithm.map(|algorithm| format!(", {}", algorithm.as_str()));
+    let reason = reason.map(|reason| view! { <span class="muted small block">{reason.describe()}</span> });
+    view! { {text::auth_method(method)} {algorithm} {reason} }.into_any()
+}
+
+/// What the EHR said to the end of the last connection.
+fn receipt_view(receipt: &Receipt, now: Timestamp) -> AnyView {
+    let line =
+        |token: &'static str, answer: Option<Revocation>| answer.map(|answer| fact(token, text::revocation(answer)));
+    view! {
+        <dl class="facts facts-2" id="receipt">
+            {fact("Last disconnected", ago(receipt.at, now))}
+            {line("Refresh token", receipt.refresh_token)}
+            {line("Access token", receipt.access_token)}
         </dl>
     }
     .into_any()
