@@ -38,6 +38,10 @@ CREATE TABLE key_uses (
 -- How we prove ourselves, beside auth_method. NULL for grants that were made before.
 ALTER TABLE connections ADD COLUMN signing_algorithm TEXT;
 ALTER TABLE connections ADD COLUMN auth_reason TEXT;
+-- What the EHR lists; NULL where it lists nothing.
+ALTER TABLE connections ADD COLUMN scopes_offered TEXT;
+-- Since when we have the refresh token.
+ALTER TABLE connections ADD COLUMN refresh_token_at BIGINT;
 ALTER TABLE launch_sessions ADD COLUMN signing_algorithm TEXT;
 -- What an assertion names as its audience where the operator said so; else the token endpoint.
 ALTER TABLE signing_approvals ADD COLUMN assertion_audience TEXT;

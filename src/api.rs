@@ -12,6 +12,7 @@ use crate::model::problem::{Code, Problem};
 
 pub mod account;
 pub mod audit;
+pub mod calendar;
 pub mod draft;
 pub mod integrations;
 mod json;

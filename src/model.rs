@@ -7,6 +7,7 @@
 pub mod account;
 pub mod address;
 pub mod body;
+pub mod calendar;
 pub mod connection;
 pub mod draft;
 pub mod field;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 
 mod authorize;
@@ -23,6 +24,7 @@ mod discovery;
 mod documents;
 mod ehr;
 mod error;
+mod faults;
 mod fhir;
 mod grants;
 mod inspect;
@@ -32,6 +34,7 @@ mod pages;
 mod params;
 mod patients;
 mod people;
+mod personality;
 mod records;
 mod resource_types;
 mod scope;
@@ -43,6 +46,8 @@ mod token;
 mod write;
 
 pub use error::SandboxError;
+pub use faults::{Endpoint, Fault};
+pub use personality::Personality;
 
 /// What the stand-in EHR is told at start.
 #[derive(Clone)]
@@ -104,50 +109,6 @@ impl std::fmt::Debug for ClientAuth {
     }
 }
 
-/// Named deviations of real servers, all off by default.
-#[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "independent named quirks that one can grep for")]
-pub struct Personality {
-    /// The authorization endpoint refuses GET (405).
-    pub authorize_post_only: bool,
-    /// No `.well-known/smart-configuration` (404): only the `CapabilityStatement` names endpoints.
-    pub no_well_known: bool,
-    /// The SMART configuration names its endpoints by relative references.
-    pub relative_endpoints: bool,
-    /// No `id_token`, although `openid` was granted.
-    pub no_id_token: bool,
-    /// The `id_token` carries a nonce that nobody sent.
-    pub wrong_nonce: bool,
-    /// The `id_token` names another issuer.
-    pub wrong_id_token_issuer: bool,
-    /// Granted scopes are the requested ones without these.
-    pub drop_scopes: Vec<String>,
-    /// There is no revocation endpoint and none is advertised.
-    pub no_revocation_endpoint: bool,
-    /// Every refresh is answered `invalid_grant`.
-    pub refresh_always_invalid_grant: bool,
-    /// The token endpoint waits this long before it answers.
-    pub token_delay_ms: u64,
-    /// The token answer has no `scope`.
-    pub omit_scope_in_token: bool,
-    /// Resource scopes are echoed in their v1 form (`.read`, `.write`, `.*`).
-    pub v1_scope_echo: bool,
-    /// No refresh token is ever issued.
-    pub no_refresh_token: bool,
-    /// An `aud` that ends with a slash is refused.
-    pub bad_aud_slash: bool,
-    /// Only v1 scopes are offered and taken.
-    pub v1_scopes_only: bool,
-    /// An `aud` is refused; what is asked for is the plain base.
-    pub no_aud: bool,
-    /// The `id_token` has expired before it is delivered.
-    pub id_token_expired: bool,
-    /// The `id_token` is unsigned (`alg` none).
-    pub id_token_alg_none: bool,
-    /// Discovery documents and `metadata` answer 500.
-    pub metadata_500: bool,
-}
-
 /// What arrived so far: for tests, which may look at the wire.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
@@ -200,6 +161,7 @@ struct Inner {
     records: Mutex<records::Records>,
     client_keys: client_auth::KeyCache,
     signer: jose::Signer,
+    faults: Mutex<faults::Faults>,
 }
 
 /// A poisoned lock still holds plain data; a rehearsal server goes on with it.
@@ -229,6 +191,7 @@ impl Sandbox {
                 grants: Mutex::default(),
                 client_keys: client_auth::KeyCache::default(),
                 signer: jose::Signer::generate()?,
+                faults: Mutex::default(),
             }),
         })
     }
@@ -250,10 +213,14 @@ impl Sandbox {
             .route("/auth/token", post(token::token))
             .route("/auth/introspect", post(inspect::introspect))
             .route("/auth/revoke", post(inspect::revoke))
+            .route("/files/{token}", get(fhir::file))
+            .route("/sandbox/personality", post(personality::change))
+            .route("/sandbox/faults", post(faults::inject))
             .route("/fhir", any(fhir::dispatch))
             .route("/fhir/", any(fhir::dispatch))
             .route("/fhir/{*rest}", any(fhir::dispatch))
             .route("/interconnect-fhir-oauth/{*rest}", any(fhir::dispatch))
+            .layer(from_fn_with_state(self.clone(), faults::apply))
             .layer(DefaultBodyLimit::max(fhir::BODY_LIMIT))
             .with_state(self.clone())
     }
@@ -261,6 +228,17 @@ impl Sandbox {
     /// Changes the personality at run time.
     pub fn set_personality(&self, change: impl FnOnce(&mut Personality)) {
         change(&mut lock(&self.inner.personality));
+    }
+
+    /// Lets the next request to an endpoint go wrong; several faults wait in line.
+    pub fn inject(&self, endpoint: Endpoint, fault: Fault) {
+        lock(&self.inner.faults).add(endpoint, fault);
+    }
+
+    /// Ends every access token that was issued so far, as an administrator of the EHR may do; with `grants`
+    /// the refresh tokens, too.
+    pub fn take_back_tokens(&self, grants: bool) {
+        self.grants().take_back(grants);
     }
 
     /// What arrived so far.

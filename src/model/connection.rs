@@ -111,6 +111,8 @@ pub struct TestResult {
     pub creates_patient: bool,
     /// Whether it offers `create` of a document.
     pub creates_document: bool,
+    /// Whether the EHR says that the token is good; absent where it cannot be asked.
+    pub token_active: Option<bool>,
     /// The patient that was read, when one is known.
     pub patient: Option<PatientSummary>,
     /// Why the patient could not be read, when one is known.

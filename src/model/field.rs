@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::address::{Address, AddressError};
+use super::time::Timestamp;
 
 /// What kind of control a field is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,8 @@ pub enum FieldKind {
     Select,
     /// Yes or no.
     Boolean,
+    /// A day, `YYYY-MM-DD`.
+    Date,
 }
 
 /// One choice of a [`FieldKind::Select`].
@@ -107,6 +110,8 @@ pub enum Rule {
     KeyOrSecret,
     /// The practice has no signing key of its own.
     NoOwnKeys,
+    /// Not a day.
+    NotADay,
     /// Not an e-mail address.
     NotAnEmail,
     /// Somebody has this e-mail address already.
@@ -146,6 +151,8 @@ pub fn check(field: &UiField, value: &str) -> Result<(), Rule> {
         FieldKind::Url => check_url(value).map(|_| ()),
         FieldKind::Select if field.options.iter().any(|choice| choice.value == value) => Ok(()),
         FieldKind::Select => Err(Rule::UnknownChoice),
+        FieldKind::Date if Timestamp::of_day(value).is_some() => Ok(()),
+        FieldKind::Date => Err(Rule::NotADay),
         FieldKind::Boolean if matches!(value, "true" | "false") => Ok(()),
         FieldKind::Boolean => Err(Rule::WrongType),
     }
@@ -195,6 +202,8 @@ mod tests {
     #[case(FieldKind::Url, true, "https://ehr.example?x=1", Err(Rule::UrlQuery))]
     #[case(FieldKind::Select, true, "a", Ok(()))]
     #[case(FieldKind::Select, true, "b", Err(Rule::UnknownChoice))]
+    #[case(FieldKind::Date, false, "2027-02-28", Ok(()))]
+    #[case(FieldKind::Date, false, "2027-02-29", Err(Rule::NotADay))]
     #[case(FieldKind::Boolean, true, "maybe", Err(Rule::WrongType))]
     fn rules(#[case] kind: FieldKind, #[case] required: bool, #[case] value: &str, #[case] expected: Result<(), Rule>) {
         assert_eq!(check(&field(kind, required), value), expected);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calendar::Ending;
 use super::connection::{ConnectionStatus, ConnectionView, Receipt};
 use super::field::Link;
 use super::id::ProviderId;
@@ -30,6 +31,10 @@ pub struct ProviderCard {
 pub struct ProviderList {
     /// Every provider of this installation.
     pub providers: Vec<ProviderCard>,
+    /// What ends soon, or has ended.
+    pub ending: Vec<Ending>,
+    /// Now, by the server's clock.
+    pub now: Timestamp,
     /// Whether the reader may change settings.
     pub may_write: bool,
 }

@@ -30,6 +30,9 @@ pub enum Scope {
         kind: String,
         /// The permission letters as version 2 orders them: a subset of `cruds`.
         letters: String,
+        /// The search parameters that narrow it, as they were written (version 2, "Finer-grained resource
+        /// constraints using search parameters").
+        query: Vec<(String, String)>,
         /// As it was written; servers may compare text.
         text: String,
     },
@@ -41,6 +44,11 @@ pub enum Scope {
 const FLOW: [&str; 7] =
     ["openid", "fhirUser", "profile", "launch", "offline_access", "online_access", "smart/orchestrate_launch"];
 
+/// What stands before a scope that is written as an address ("Scopes for requesting clinical data",
+/// "URI representation of scopes").
+const URI_FORMS: [&str; 2] =
+    ["http://smarthealthit.org/fhir/scopes/", "http://openid.net/specs/openid-connect-core-1_0#"];
+
 impl Scope {
     /// Parses one scope; what is neither version 1 nor 2 is kept as a vendor's.
     /// `None` for text that no OAuth scope may be (RFC 6749 §3.3).
@@ -49,10 +57,11 @@ impl Scope {
         if text.is_empty() || !text.chars().all(legal) {
             return None;
         }
-        if FLOW.contains(&text) || text.starts_with("launch/") {
-            return Some(Self::Flow(text.to_owned()));
+        let short = URI_FORMS.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
+        if FLOW.contains(&short) || short.starts_with("launch/") {
+            return Some(Self::Flow(short.to_owned()));
         }
-        Some(resource(text).unwrap_or_else(|| Self::Vendor(text.to_owned())))
+        Some(resource(short).unwrap_or_else(|| Self::Vendor(text.to_owned())))
     }
 
     /// Parses a space-separated list; illegal words are left out, repeats dropped.
@@ -70,15 +79,36 @@ impl Scope {
     pub fn covers(&self, wanted: &Self) -> bool {
         match (self, wanted) {
             (
-                Self::Resource { context, kind, letters, text },
-                Self::Resource { context: other, kind: wanted_kind, letters: wanted_letters, text: wanted_text },
+                Self::Resource { context, kind, letters, query, .. },
+                Self::Resource {
+                    context: other, kind: wanted_kind, letters: wanted_letters, query: wanted_query, ..
+                },
             ) => {
                 context == other
                     && (kind == "*" || kind == wanted_kind)
                     && wanted_letters.chars().all(|letter| letters.contains(letter))
-                    && (!text.contains('?') || text == wanted_text)
+                    // What is narrowed further is still within.
+                    && query.iter().all(|constraint| wanted_query.contains(constraint))
             }
             _ => self == wanted,
+        }
+    }
+
+    /// Whether grants of all of these together cover all that `self` asks for: each letter may come from
+    /// another one.
+    pub fn is_covered_by(&self, all: &[Self]) -> bool {
+        match self {
+            Self::Resource { context, kind, letters, query, .. } => letters.chars().all(|letter| {
+                let one = Self::Resource {
+                    context: *context,
+                    kind: kind.clone(),
+                    letters: letter.into(),
+                    query: query.clone(),
+                    text: String::new(),
+                };
+                all.iter().any(|grant| grant.covers(&one))
+            }),
+            _ => all.iter().any(|grant| grant.covers(self)),
         }
     }
 
@@ -95,7 +125,7 @@ impl Scope {
                 "online_access" => "Stay connected while the user is signed in".into(),
                 other => format!("Know the {} from the EHR", other.trim_start_matches("launch/")),
             },
-            Self::Resource { context, kind, letters, .. } => {
+            Self::Resource { context, kind, letters, query, .. } => {
                 let verbs = [("c", "create"), ("r", "read"), ("u", "change"), ("d", "delete"), ("s", "search")];
                 let verbs: Vec<_> =
                     verbs.iter().filter(|(letter, _)| letters.contains(letter)).map(|(_, verb)| *verb).collect();
@@ -106,13 +136,45 @@ impl Scope {
                 };
                 let what = if kind == "*" { "records" } else { kind };
                 let verbs = verbs.join(", ");
-                let mut sentence = format!("{verbs} {whose} {what}");
+                let narrowed: Vec<_> = query.iter().map(|(name, value)| format!("{name} {value}")).collect();
+                let only = if narrowed.is_empty() { String::new() } else { format!(", only {}", narrowed.join(", ")) };
+                let mut sentence = format!("{verbs} {whose} {what}{only}");
                 if let Some(first) = sentence.get_mut(..1) {
                     first.make_ascii_uppercase();
                 }
                 sentence
             }
             Self::Vendor(text) => format!("{text} (specific to this EHR)"),
+        }
+    }
+
+    /// What does not work without it, in plain words.
+    pub fn without(&self) -> &'static str {
+        match self {
+            Self::Flow(name) => match name.as_str() {
+                "openid" | "fhirUser" | "profile" => "It is not known who granted or opened it.",
+                "launch" => "It cannot be opened from inside the EHR.",
+                "offline_access" => "The connection ends with its token. Somebody has to connect again then.",
+                "online_access" => "The access ends with its token.",
+                "launch/patient" => "No patient is chosen at the EHR.",
+                "launch/encounter" => "No visit is chosen at the EHR.",
+                _ => "It is not known what is open in the EHR.",
+            },
+            Self::Resource { kind, letters, .. } => {
+                let writes = letters.contains(['c', 'u', 'd']) && !letters.contains(['r', 's']);
+                match (kind.as_str(), writes) {
+                    ("Patient", false) => "Patients are not shown by name.",
+                    ("Patient", true) => "Patients cannot be created.",
+                    ("DocumentReference", false) => "Documents are not listed.",
+                    ("DocumentReference", true) => "Notes cannot be filed in the EHR.",
+                    ("Binary", false) => "Documents cannot be opened.",
+                    ("Encounter", false) => "The visit is not shown.",
+                    ("Practitioner", false) => "People who come from the EHR have no name here.",
+                    (_, false) => "These records are not read.",
+                    (_, true) => "These records are not written.",
+                }
+            }
+            Self::Vendor(_) => "What it stands for is specific to this EHR.",
         }
     }
 }
@@ -130,9 +192,9 @@ impl Scope {
     /// This scope in a version of the grammar: itself, or what covers it there with the least more. A
     /// scope that narrows by search parameters has no version 1, and stays as it is.
     pub fn in_version(&self, version: Version) -> Vec<Self> {
-        let Self::Resource { context, kind, letters, text } = self else { return vec![self.clone()] };
+        let Self::Resource { context, kind, letters, query, text } = self else { return vec![self.clone()] };
         let is_v1 = matches!(text.rsplit('.').next(), Some("read" | "write" | "*"));
-        if text.contains('?') || is_v1 == (version == Version::V1) {
+        if !query.is_empty() || is_v1 == (version == Version::V1) {
             return vec![self.clone()];
         }
         let permissions = match version {
@@ -195,14 +257,27 @@ fn resource(text: &str) -> Option<Scope> {
     if kind != "*" && !named {
         return None;
     }
-    let letters = match permission.split('?').next()? {
+    let (permission, query) = match permission.split_once('?') {
+        Some((permission, query)) => (permission, constraints(query)?),
+        None => (permission, Vec::new()),
+    };
+    let letters = match permission {
         "read" => "rs",
         "write" => "cud",
         "*" => "cruds",
         letters if in_order(letters) => letters,
         _ => return None,
     };
-    Some(Scope::Resource { context, kind: kind.to_owned(), letters: letters.to_owned(), text: text.to_owned() })
+    Some(Scope::Resource { context, kind: kind.to_owned(), letters: letters.to_owned(), query, text: text.to_owned() })
+}
+
+/// `category=laboratory&status=final`: at least one, each with a name and a value.
+fn constraints(query: &str) -> Option<Vec<(String, String)>> {
+    let constraint = |text: &str| {
+        let (name, value) = text.split_once('=')?;
+        (!name.is_empty() && !value.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+    };
+    query.split('&').map(constraint).collect()
 }
 
 /// A non-empty subset of `cruds` in that order ("Scopes for requesting FHIR Resources").
@@ -211,25 +286,37 @@ fn in_order(letters: &str) -> bool {
     !letters.is_empty() && letters.chars().all(|letter| rest.any(|allowed| allowed == letter))
 }
 
-/// A requested scope and whether the EHR granted it.
+/// A requested scope, and what the EHR says to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeState {
     /// The scope.
     pub scope: String,
     /// What it allows.
     pub meaning: String,
+    /// Whether the EHR lists it; absent when it lists none. The list need not be complete.
+    pub offered: Option<bool>,
     /// Whether it was granted; absent when the EHR did not say.
     pub granted: Option<bool>,
+    /// What does not work, where it is not granted.
+    pub without: Option<String>,
 }
 
-/// Sets what was asked beside what was granted. `granted` is `None` when the token answer had no `scope`.
-/// Granted scopes that nobody asked for come last.
-pub fn compare(requested: &str, granted: Option<&str>) -> Vec<ScopeState> {
+/// Sets what was asked beside what the EHR offers (`scopes_supported`) and what it granted. `granted` is
+/// `None` when the token answer had no `scope`: unknown, not "as requested". Granted scopes that nobody
+/// asked for come last.
+pub fn compare(requested: &str, offered: Option<&str>, granted: Option<&str>) -> Vec<ScopeState> {
     let requested = Scope::parse_list(requested);
+    let offered = offered.map(Scope::parse_list);
     let granted = granted.map(Scope::parse_list);
-    let covers = |scope: &Scope| granted.as_ref().map(|all| all.iter().any(|one| one.covers(scope)));
-    let state = |scope: &Scope, granted| ScopeState { scope: scope.to_string(), meaning: scope.describe(), granted };
-    let mut states: Vec<_> = requested.iter().map(|scope| state(scope, covers(scope))).collect();
+    let covered = |scope: &Scope, by: &Option<Vec<Scope>>| by.as_ref().map(|all| scope.is_covered_by(all));
+    let state = |scope: &Scope, granted: Option<bool>| ScopeState {
+        scope: scope.to_string(),
+        meaning: scope.describe(),
+        offered: covered(scope, &offered),
+        granted,
+        without: (granted == Some(false)).then(|| scope.without().to_owned()),
+    };
+    let mut states: Vec<_> = requested.iter().map(|scope| state(scope, covered(scope, &granted))).collect();
     for extra in granted.iter().flatten().filter(|scope| !requested.iter().any(|asked| scope.covers(asked))) {
         states.push(state(extra, Some(true)));
     }
@@ -262,7 +349,7 @@ mod tests {
 
     #[test]
     fn coverage() {
-        let states = compare("openid patient/Patient.rs user/Encounter.c", Some("openid patient/*.read extra"));
+        let states = compare("openid patient/Patient.rs user/Encounter.c", None, Some("openid patient/*.read extra"));
         let granted: Vec<_> = states.iter().map(|state| (state.scope.as_str(), state.granted)).collect();
         assert_eq!(
             granted,
@@ -273,7 +360,44 @@ mod tests {
                 ("extra", Some(true))
             ]
         );
-        assert_eq!(compare("openid", None)[0].granted, None);
+        assert_eq!(compare("openid", None, None)[0].granted, None);
+    }
+
+    #[test]
+    fn offered_and_missed() {
+        let states = compare("openid user/Binary.rs", Some("openid user/*.read"), Some("openid"));
+        assert_eq!(states[0].offered, Some(true));
+        assert_eq!((states[1].offered, states[1].granted), (Some(true), Some(false)));
+        assert_eq!(states[1].without.as_deref(), Some("Documents cannot be opened."));
+        assert_eq!(compare("launch", Some("openid"), None)[0].offered, Some(false));
+    }
+
+    #[test]
+    fn narrowed_scopes() {
+        let parse = |text: &str| Scope::parse(text).unwrap();
+        let labs = parse("patient/Observation.rs?category=laboratory");
+        let final_labs = parse("patient/Observation.rs?status=final&category=laboratory");
+        let all = parse("patient/Observation.rs");
+        assert!(all.covers(&labs) && labs.covers(&final_labs));
+        assert!(!labs.covers(&all) && !final_labs.covers(&labs));
+        assert_eq!(labs.describe(), "Read, search the chosen patient's Observation, only category laboratory");
+        for odd in ["patient/Observation.rs?", "patient/Observation.rs?category", "patient/Observation.rs?=x"] {
+            assert!(matches!(parse(odd), Scope::Vendor(_)), "{odd}");
+        }
+    }
+
+    #[test]
+    fn scopes_as_addresses() {
+        let parse = |text: &str| Scope::parse(text).unwrap();
+        let written = parse("http://smarthealthit.org/fhir/scopes/patient/Patient.rs");
+        assert!(written.covers(&parse("patient/Patient.rs")));
+        assert_eq!(parse("http://openid.net/specs/openid-connect-core-1_0#openid"), parse("openid"));
+    }
+
+    #[test]
+    fn letters_may_come_from_several_grants() {
+        let states = compare("user/Patient.crs", None, Some("user/Patient.rs user/Patient.c"));
+        assert_eq!(states[0].granted, Some(true));
     }
 
     #[test]

@@ -45,6 +45,12 @@ impl Timestamp {
         })
     }
 
+    /// The beginning of a day of the calendar, `YYYY-MM-DD`, in UTC.
+    pub fn of_day(text: &str) -> Option<Self> {
+        // A day that a month does not have comes out as one of the next.
+        Self::parse(&format!("{text}T00:00:00Z")).filter(|day| day.to_string().starts_with(text) && text.len() == 10)
+    }
+
     /// "just now", "3 minutes ago", "in 2 hours": the distance to `now` in plain words.
     pub fn relative_to(self, now: Self) -> String {
         let delta = now.0.saturating_sub(self.0);

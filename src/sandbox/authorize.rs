@@ -151,6 +151,9 @@ fn audience(sandbox: &Sandbox, params: &Params) -> Result<Base, Refusal> {
         None if personality.no_aud => Ok(Base::default()),
         Some(_) if personality.no_aud => Err(Refusal::request("aud is not known here")),
         None => Err(Refusal::request("aud is missing")),
+        Some(aud) if personality.aud_needs_slash && !aud.ends_with('/') => {
+            Err(Refusal::request("aud has to end with a slash"))
+        }
         Some(aud) => Base::named(&sandbox.inner.base_url, aud, !personality.bad_aud_slash)
             .ok_or_else(|| Refusal::request("aud is not the URL of a FHIR base here")),
     }

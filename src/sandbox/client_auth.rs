@@ -97,11 +97,10 @@ fn basic(sandbox: &Sandbox, header: &str) -> Result<Arc<Client>, OAuthError> {
     let (ClientAuth::Secret(expected) | ClientAuth::SecretBasic(expected)) = &client.auth else {
         return Err(OAuthError::client("this client may not use client_secret_basic"));
     };
-    if same(expected, secret) || same(expected, &form_decoded(secret)) {
-        Ok(client)
-    } else {
-        Err(OAuthError::client("wrong client secret"))
-    }
+    let personality = sandbox.personality();
+    let as_it_is = !personality.basic_form_encoded_only && same(expected, secret);
+    let decoded = !personality.basic_raw_only && same(expected, &form_decoded(secret));
+    if as_it_is || decoded { Ok(client) } else { Err(OAuthError::client("wrong client secret")) }
 }
 
 fn form_decoded(text: &str) -> String {
@@ -124,8 +123,8 @@ async fn signed(sandbox: &Sandbox, assertion: &str, endpoint: &str) -> Result<Ar
     };
     let algorithm = jws
         .header("alg")
-        .filter(|alg| matches!(*alg, "RS384" | "ES384"))
-        .ok_or_else(|| refuse("alg has to be RS384 or ES384"))?;
+        .filter(|alg| sandbox.signing_algorithms().contains(alg))
+        .ok_or_else(|| refuse("alg is not one of those that discovery lists"))?;
     if jws.header("typ") != Some("JWT") {
         return Err(refuse("typ has to be JWT"));
     }

@@ -28,7 +28,7 @@ pub(super) fn server_metadata(sandbox: &Sandbox, relative: bool) -> Value {
         "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
         "code_challenge_methods_supported": ["S256"],
         "token_endpoint_auth_methods_supported": auth_methods(sandbox),
-        "token_endpoint_auth_signing_alg_values_supported": ["RS384", "ES384"],
+        "token_endpoint_auth_signing_alg_values_supported": sandbox.signing_algorithms(),
         // RFC 9207 §3.
         "authorization_response_iss_parameter_supported": true,
         "scopes_supported": [
@@ -44,6 +44,18 @@ pub(super) fn server_metadata(sandbox: &Sandbox, relative: bool) -> Value {
         metadata.insert("revocation_endpoint".to_owned(), json!(url("/auth/revoke")));
     }
     metadata
+}
+
+impl Sandbox {
+    /// The algorithms that assertions may be signed with (SMART "Client Authentication: Asymmetric").
+    pub(super) fn signing_algorithms(&self) -> &'static [&'static str] {
+        let personality = self.personality();
+        match (personality.rs384_only, personality.es384_only) {
+            (true, _) => &["RS384"],
+            (false, true) => &["ES384"],
+            (false, false) => &["RS384", "ES384"],
+        }
+    }
 }
 
 /// The methods that registered clients use, or all when nobody is registered.

@@ -4,7 +4,7 @@
 //! a resource leaves only if one of the token's scopes reaches that very resource.
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -200,6 +200,10 @@ fn read(call: &Call<'_>, kind: &str, id: &str) -> Result<Response, Outcome> {
         return Err(Outcome::scope("the granted scopes do not reach this resource"));
     }
     call.sandbox.count(|stats| stats.fhir_reads += 1);
+    if kind == BINARY && call.sandbox.personality().documents_elsewhere {
+        let url = file_link(call, id)?;
+        return Ok((StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, url)]).into_response());
+    }
     let mut response = if kind == BINARY && !wants_json(call.headers) {
         raw(&row.body)
     } else {
@@ -207,6 +211,30 @@ fn read(call: &Call<'_>, kind: &str, id: &str) -> Result<Response, Outcome> {
     };
     response.headers_mut().insert(header::ETAG, HeaderValue::from_static("W/\"1\""));
     Ok(response)
+}
+
+/// A link to a document in the file store: whoever has it may read the document for some minutes.
+fn file_link(call: &Call<'_>, id: &str) -> Result<String, Outcome> {
+    let token = random().map_err(|_| {
+        Outcome::new(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the sandbox could not draw random bytes")
+    })?;
+    let params = Params(vec![("id".to_owned(), id.to_owned())]);
+    let cursor = Cursor { grant: call.live.grant_id, kind: BINARY, params, offset: 0 };
+    call.sandbox.grants().open_cursor(&token, cursor, call.sandbox.now());
+    Ok(call.sandbox.url(&format!("/files/{token}")))
+}
+
+/// `GET /files/{token}`: the file store. Like those of the big clouds it refuses a second way of proving
+/// oneself beside the link.
+pub(super) async fn file(State(sandbox): State<Sandbox>, Path(token): Path<String>, headers: HeaderMap) -> Response {
+    if headers.contains_key(header::AUTHORIZATION) {
+        return (StatusCode::BAD_REQUEST, "Only one way of proving oneself is allowed").into_response();
+    }
+    let cursor = sandbox.grants().cursor(&token, sandbox.now()).filter(|cursor| cursor.kind == BINARY);
+    let id = cursor.and_then(|cursor| cursor.params.first("id").map(str::to_owned));
+    let records = sandbox.records();
+    let row = id.and_then(|id| records.get(BINARY, &id));
+    row.map_or_else(|| StatusCode::FORBIDDEN.into_response(), |row| raw(&row.body))
 }
 
 /// FHIR R4 "Binary": raw unless the client asks for a FHIR representation.
@@ -253,6 +281,9 @@ fn search(call: &Call<'_>, kind: &'static str, params: Params) -> Result<Respons
         .get("prefer")
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("handling=strict"));
+    if call.sandbox.personality().count_refused && params.first("_count").is_some() {
+        return Err(Outcome::invalid("_count is not supported"));
+    }
     let query = Query::parse(kind, &params, &call.base_url, strict)?;
     let records = call.sandbox.records();
     let mut total = 0_usize;

@@ -281,6 +281,14 @@ impl Grants {
         self.access.insert(hash(token), Expiring { expires, value });
     }
 
+    /// Ends every access token, and the refresh tokens too where whole grants are taken back.
+    pub(super) fn take_back(&mut self, grants: bool) {
+        self.access.clear();
+        if grants {
+            self.refresh.clear();
+        }
+    }
+
     /// An access token that is good now.
     pub(super) fn access(&self, token: &str, now: i64) -> Option<Live> {
         let (expires, access) = live(&self.access, token, now)?;

@@ -40,9 +40,9 @@ impl Signer {
         &self.jwk
     }
 
-    /// A compact JWS over claims, signed RS256.
-    pub(super) fn sign(&self, claims: &Value) -> Option<String> {
-        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": self.kid });
+    /// A compact JWS over claims, signed RS256; it may name another key than the one that signs.
+    pub(super) fn sign(&self, claims: &Value, kid: Option<&str>) -> Option<String> {
+        let header = json!({ "alg": "RS256", "typ": "JWT", "kid": kid.unwrap_or(&self.kid) });
         let input = signing_input(&header, claims);
         let mut signature = vec![0_u8; self.key.public_modulus_len()];
         self.key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), input.as_bytes(), &mut signature).ok()?;

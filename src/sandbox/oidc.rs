@@ -50,7 +50,7 @@ pub(super) fn id_token(sandbox: &Sandbox, grant: &Grant) -> Option<String> {
     }
     let issuer =
         if personality.wrong_id_token_issuer { "https://other-issuer.example.org" } else { &sandbox.inner.base_url };
-    let mut now = sandbox.now() / 1000;
+    let mut now = sandbox.now() / 1000 + personality.clock_ahead_seconds;
     if personality.id_token_expired {
         now -= 3600;
     }
@@ -72,5 +72,6 @@ pub(super) fn id_token(sandbox: &Sandbox, grant: &Grant) -> Option<String> {
     if personality.id_token_alg_none {
         return Some(jose::unsigned(&claims));
     }
-    sandbox.inner.signer.sign(&claims)
+    let kid = personality.id_token_unknown_kid.then_some("a-key-that-nobody-has");
+    sandbox.inner.signer.sign(&claims, kid)
 }

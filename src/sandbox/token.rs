@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 
 use super::client_auth::authenticate;
 use super::error::{OAuthError, no_store};
-use super::grants::Grant;
+use super::grants::{Context, Grant};
 use super::params::{Params, is_form, random, s256};
+use super::records::PATIENT;
 use super::scope::{self, Level, Meaning, Scope};
 use super::{Client, ClientAuth, Sandbox, oidc};
 
@@ -99,6 +100,10 @@ fn by_refresh(sandbox: &Sandbox, client: &Client, form: &Params) -> Result<Map<S
     if sandbox.personality().refresh_always_invalid_grant {
         return Err(OAuthError::grant("refresh tokens do not work today"));
     }
+    let personality = sandbox.personality();
+    if personality.refresh_wants_scope && asked.is_none() {
+        return Err(OAuthError::request("scope is missing"));
+    }
     let now = sandbox.now();
     let live = {
         let mut grants = sandbox.grants();
@@ -111,7 +116,16 @@ fn by_refresh(sandbox: &Sandbox, client: &Client, form: &Params) -> Result<Map<S
     };
     let scopes = asked.unwrap_or_else(|| live.scopes.clone());
     let seconds = sandbox.inner.access_token_seconds;
-    let mut body = issue(sandbox, live.grant_id, &live.grant, scopes, seconds)?;
+    let mut grant = live.grant.clone();
+    if personality.refresh_other_patient {
+        let records = sandbox.records();
+        let others = records.ids(PATIENT).find(|id| Some(*id) != grant.context.patient.as_deref()).map(str::to_owned);
+        grant.context.patient = others;
+    }
+    if personality.refresh_without_context {
+        grant.context = Context::default();
+    }
+    let mut body = issue(sandbox, live.grant_id, &grant, scopes, seconds)?;
     add_refresh(sandbox, &mut body, live.grant_id, &live.grant)?;
     Ok(body)
 }
@@ -155,6 +169,7 @@ fn issue(
     let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
     put("access_token", json!(token));
     put("token_type", json!("Bearer"));
+    let seconds = personality.access_token_seconds.unwrap_or(seconds);
     put("expires_in", json!(seconds));
     if !personality.omit_scope_in_token {
         let text = if personality.v1_scope_echo {

@@ -36,7 +36,7 @@ pub(super) fn create(call: &Call<'_>, kind: &'static str, body: &[u8]) -> Result
         .get("prefer")
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("return=minimal"));
-    let mut response = if minimal {
+    let mut response = if minimal || call.sandbox.personality().empty_create_body {
         StatusCode::CREATED.into_response()
     } else {
         let records = call.sandbox.records();

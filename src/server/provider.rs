@@ -25,7 +25,7 @@ mod pcc;
 mod quirks;
 mod veradigm;
 
-pub use quirks::{AudMode, AuthorizeMethod, BasicEncoding, Quirks, ScopeStyle};
+pub use quirks::{AudMode, AuthorizeMethod, BasicEncoding, Quirks, RefreshTokenLife};
 
 /// A vendor's EHR.
 pub trait Provider: Send + Sync {
@@ -61,24 +61,27 @@ pub trait Provider: Send + Sync {
         issuers
     }
 
-    /// The scopes to ask for, without the flow's own (`launch`, `launch/patient`).
+    /// The scopes to ask for, in the version that the vendor takes, without the flow's own (`launch`, `launch/patient`).
     fn default_scopes(&self, flags: WriteFlags) -> Vec<Scope> {
         let reads = ["Patient", "Practitioner", "Encounter", "DocumentReference", "Binary"];
         let mut scopes = vec!["openid".to_owned(), "fhirUser".to_owned(), "offline_access".to_owned()];
-        scopes.extend(reads.iter().map(|kind| format!("user/{kind}.{}", self.quirks().scope_style.read())));
+        scopes.extend(reads.iter().map(|kind| format!("user/{kind}.rs")));
+        let scopes: Vec<_> = scopes.iter().filter_map(|scope| Scope::parse(scope)).collect();
+        let mut scopes = Scope::all_in_version(&scopes, self.quirks().scopes);
         scopes.extend(self.write_scopes(flags));
-        scopes.iter().filter_map(|scope| Scope::parse(scope)).collect()
+        scopes
     }
 
     /// The scopes that the write flags add.
-    fn write_scopes(&self, flags: WriteFlags) -> Vec<String> {
+    fn write_scopes(&self, flags: WriteFlags) -> Vec<Scope> {
         let support = self.writes();
         let wanted = [
             ("Patient", flags.enable_write && flags.enable_patient_create && support.patient),
             ("DocumentReference", flags.enable_write && flags.enable_note_create && support.note),
         ];
-        let write = self.quirks().scope_style.create();
-        wanted.iter().filter(|(_, on)| *on).map(|(kind, _)| format!("user/{kind}.{write}")).collect()
+        let wanted = wanted.iter().filter(|(_, on)| *on).map(|(kind, _)| format!("user/{kind}.c"));
+        let scopes: Vec<_> = wanted.filter_map(|scope| Scope::parse(&scope)).collect();
+        Scope::all_in_version(&scopes, self.quirks().scopes)
     }
 
     /// Which records its FHIR interface can create, by the vendor's documentation.
@@ -222,6 +225,8 @@ fn choice(key: &str, label: &str, help: &str, options: &[(&str, &str)]) -> UiFie
     UiField { options: options.collect(), ..plain(key, label, FieldKind::Select, false, help, "") }
 }
 
+/// The field that says when the client secret ends.
+pub const SECRET_EXPIRES: &str = "clientSecretExpires";
 /// The field that says whose keys sign. Pages show it to practices that have keys of their own.
 pub const SIGNING_KEYS: &str = "signingKeys";
 
@@ -237,7 +242,7 @@ struct Standard {
 
 impl Standard {
     fn fields(self) -> Vec<UiField> {
-        use FieldKind::{Password, Text, Url};
+        use FieldKind::{Date, Password, Text, Url};
         let portal = self.portal;
         vec![
             found_at(
@@ -247,6 +252,14 @@ impl Standard {
             plain("fhirBaseUrl", "FHIR base URL", Url, false, self.base_help, "Same as the issuer"),
             found_at(plain("clientId", "Client ID", Text, true, self.client_id_help, ""), portal.clone()),
             found_at(plain("clientSecret", "Client secret", Password, false, self.secret_help, ""), portal),
+            plain(
+                SECRET_EXPIRES,
+                "Client secret expires",
+                Date,
+                false,
+                "The day that the vendor's portal names, if it does: we remind you before.",
+                "",
+            ),
             choice(
                 SIGNING_KEYS,
                 "Signing keys",

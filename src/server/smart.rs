@@ -7,6 +7,7 @@ pub mod authorize;
 pub mod client_auth;
 pub mod discovery;
 pub mod id_token;
+pub mod introspect;
 pub mod keys;
 pub mod revoke;
 pub mod style;

@@ -65,6 +65,7 @@ pub fn PlainPages() -> impl IntoView {
                 <Route path=path!("/invite") view=page::link::invite ssr=SsrMode::Async/>
                 <Route path=path!("/reset") view=page::link::reset ssr=SsrMode::Async/>
                 <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/settings/calendar") view=page::calendar::calendar ssr=SsrMode::Async/>
                     <Route path=path!("/settings/keys") view=page::keys::keys ssr=SsrMode::Async/>
                     <Route path=path!("/launches") view=page::launches::launches ssr=SsrMode::Async/>
                     <Route path=path!("/account/recovery-codes") view=page::recovery_codes::recovery_codes ssr=SsrMode::Async/>

@@ -5,6 +5,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod calendar;
 pub mod integrations;
 pub mod keys;
 pub mod launches;

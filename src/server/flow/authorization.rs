@@ -60,6 +60,7 @@ pub(super) struct Secrets {
     client_id: String,
     auth: ChosenAuth,
     scopes: String,
+    scopes_offered: Option<String>,
     token_endpoint: String,
     revocation_endpoint: Option<String>,
     /// The OpenID issuer and keys that discovery named.
@@ -76,6 +77,8 @@ pub(super) struct Granted {
     pub terms: Terms,
     /// The token endpoint's answer.
     pub tokens: TokenAnswer,
+    /// The scopes that the EHR lists, where it lists any.
+    pub scopes_offered: Option<String>,
     /// Who signed in, where the EHR said so.
     pub identity: Option<Identity>,
 }
@@ -143,6 +146,7 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
         client_id: ready.config.client_id.clone(),
         auth,
         scopes: scopes.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        scopes_offered: client::offered_scopes(&found),
         token_endpoint: found.token_endpoint.clone(),
         revocation_endpoint: found.revocation_endpoint.clone(),
         openid_issuer: found.issuer.clone(),
@@ -150,6 +154,13 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
         iss_expected: found.authorization_response_iss_parameter_supported,
     };
     let redirect_uri = app.config.redirect_url();
+    // In a launch the audience is its `iss` (SMART "Obtain authorization code").
+    let base = launch.map_or(secrets.fhir_base.as_str(), |launch| launch.iss);
+    let audience = match ready.aud_mode() {
+        AudMode::FhirBase => Some(base.to_owned()),
+        AudMode::WithSlash => Some(format!("{}/", base.trim_end_matches('/'))),
+        AudMode::Omit => None,
+    };
     let request = AuthorizationRequest {
         endpoint: &found.authorization_endpoint,
         client_id: &secrets.client_id,
@@ -157,10 +168,7 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
         scopes,
         state: &state,
         nonce: secrets.nonce.as_deref(),
-        audience: match ready.plugin.quirks().aud_mode {
-            AudMode::FhirBase => Some(("aud", launch.map_or(secrets.fhir_base.as_str(), |launch| launch.iss))),
-            AudMode::Omit => None,
-        },
+        audience: audience.as_deref().map(|audience| ("aud", audience)),
         launch: launch.map(|launch| launch.handle),
         verifier: &secrets.verifier,
     };
@@ -293,7 +301,7 @@ pub(super) async fn redeem(
     timeline::identity(app, recorder, &tokens);
     let identity = identity(app, &tokens, &secrets).await?;
     timeline::context(app, recorder, &tokens);
-    Ok(Granted { ready, terms, tokens, identity })
+    Ok(Granted { ready, terms, tokens, identity, scopes_offered: secrets.scopes_offered })
 }
 
 impl Secrets {

@@ -17,7 +17,7 @@ use crate::model::provider::WriteFlags;
 use crate::model::scope::{Scope, Version};
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
-use crate::server::provider::{self, BasicEncoding, PracticeConfig, Provider};
+use crate::server::provider::{self, AudMode, BasicEncoding, PracticeConfig, Provider};
 use crate::server::smart::client_auth::{self, Credential, Offer, Preference};
 use crate::server::smart::discovery::{DiscoveryError, SmartConfiguration};
 use crate::server::smart::keys::Assertion;
@@ -56,6 +56,25 @@ impl Ready {
         match self.config.key_owner() {
             KeyOwner::Installation => None,
             KeyOwner::Practice => Some(&self.practice),
+        }
+    }
+
+    /// How the FHIR base goes into the audience: as the practice chose, else as the vendor wants it.
+    pub fn aud_mode(&self) -> AudMode {
+        match self.config.value("audience") {
+            Some("plain") => AudMode::FhirBase,
+            Some("slash") => AudMode::WithSlash,
+            Some("none") => AudMode::Omit,
+            _ => self.plugin.quirks().aud_mode,
+        }
+    }
+
+    /// How Basic credentials are encoded: as the practice chose, else as the vendor wants it.
+    pub fn basic_encoding(&self) -> BasicEncoding {
+        match self.config.value("basicEncoding") {
+            Some("raw") => BasicEncoding::Raw,
+            Some("form") => BasicEncoding::UrlEncoded,
+            _ => self.plugin.quirks().basic_encoding,
         }
     }
 
@@ -98,9 +117,8 @@ pub(super) fn scopes(app: &App, plugin: &dyn Provider, flags: WriteFlags, first:
         Some(scopes) => scopes.clone(),
         None => plugin.default_scopes(WriteFlags::default()),
     };
-    let writes = plugin.write_scopes(flags);
     let mut scopes = Scope::parse_list(first);
-    for scope in defaults.into_iter().chain(writes.iter().filter_map(|text| Scope::parse(text))) {
+    for scope in defaults.into_iter().chain(plugin.write_scopes(flags)) {
         let unwanted = matches!(&scope, Scope::Flow(name) if never.contains(&name.as_str()));
         if !unwanted && !scopes.contains(&scope) {
             scopes.push(scope);
@@ -110,8 +128,8 @@ pub(super) fn scopes(app: &App, plugin: &dyn Provider, flags: WriteFlags, first:
 }
 
 /// The scopes in the version that the EHR takes: what the practice chose; else, unless the operator wrote
-/// the scopes, version 1 where the EHR offers that one only (SMART "Scopes for requesting FHIR Resources
-/// (STU1)"). The vendors' plugins write theirs already.
+/// the scopes, the vendor's (in which the plugin has them already), or version 1 where the EHR offers that
+/// one only (SMART "Scopes for requesting FHIR Resources (STU1)").
 pub(super) fn in_dialect(app: &App, ready: &Ready, found: &SmartConfiguration, scopes: &[Scope]) -> Vec<Scope> {
     let offers = |name: &str| found.capabilities.iter().any(|capability| capability == name);
     let version = match ready.config.value("scopeVersion") {
@@ -121,6 +139,16 @@ pub(super) fn in_dialect(app: &App, ready: &Ready, found: &SmartConfiguration, s
         _ => (offers("permission-v1") && !offers("permission-v2")).then_some(Version::V1),
     };
     version.map_or_else(|| scopes.to_vec(), |version| Scope::all_in_version(scopes, version))
+}
+
+/// The longest list of offered scopes that is kept, in bytes.
+const MAX_OFFERED: usize = 16_384;
+
+/// The scopes that the EHR lists, where it lists any.
+pub(super) fn offered_scopes(found: &SmartConfiguration) -> Option<String> {
+    let listed = found.scopes_supported.as_ref().filter(|listed| !listed.is_empty())?;
+    let listed: Vec<_> = listed.iter().filter(|scope| Scope::parse(scope).is_some()).map(String::as_str).collect();
+    Some(listed.join(" ")).filter(|text| text.len() <= MAX_OFFERED)
 }
 
 /// Reads where the EHR's endpoints are.
@@ -219,7 +247,7 @@ pub(super) async fn credential(app: &App, ready: &Ready, terms: &Terms) -> Outco
         AuthMethod::None => Credential::None,
         AuthMethod::ClientSecretBasic => Credential::Basic {
             secret: ready.secret.clone().ok_or_else(no_secret)?,
-            encoded: ready.plugin.quirks().basic_encoding == BasicEncoding::UrlEncoded,
+            encoded: ready.basic_encoding() == BasicEncoding::UrlEncoded,
         },
         AuthMethod::ClientSecretPost => Credential::Post(ready.secret.clone().ok_or_else(no_secret)?),
         AuthMethod::PrivateKeyJwt => assertion(app, ready, terms).await?,

@@ -64,7 +64,8 @@ async fn complete(
     caller: &Caller,
     recorder: &mut Recorder,
 ) -> Outcome<()> {
-    let Granted { terms, tokens, identity, .. } = authorization::redeem(app, answer, row, recorder).await?;
+    let Granted { terms, tokens, identity, scopes_offered, .. } =
+        authorization::redeem(app, answer, row, recorder).await?;
     recorder.step(app, StepName::Kept);
     let id = ConnectionId::new(app.ids.mint());
     let holder = Holder { practice: &row.practice, table: "connections", row: id.as_str(), terms: &terms };
@@ -76,9 +77,11 @@ async fn complete(
         status: ConnectionStatus::Connected,
         terms,
         scopes_granted: sealed.scopes_granted,
+        scopes_offered,
         patient: sealed.patient,
         fhir_user: identity.as_ref().and_then(Identity::user).map(str::to_owned),
         access_token: Some(sealed.access_token),
+        refresh_token_at: sealed.refresh_token.is_some().then(|| app.clock.now()),
         refresh_token: sealed.refresh_token,
         expires_at: sealed.expires_at,
         connected_at: app.clock.now(),

@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::Value;
+use url::Url;
 
 use super::Caller;
 use super::client::{self, Ready};
 use super::refresh::{self, Usable};
-use crate::model::connection::{ConnectionStatus, TestResult};
+use crate::model::connection::{AuthMethod, ConnectionStatus, TestResult};
 use crate::model::id::ProviderId;
 use crate::model::problem::Code;
 use crate::model::role::Permission;
@@ -19,6 +20,8 @@ use crate::server::fhir::capability::Capabilities;
 use crate::server::fhir::client::{FhirClient, is_id};
 use crate::server::fhir::patient;
 use crate::server::provider;
+use crate::server::smart::introspect;
+use crate::server::smart::token::TokenClient;
 use crate::server::store::{audit, connection};
 
 /// Reads the CapabilityStatement and, when the grant has a patient, that Patient.
@@ -29,7 +32,13 @@ pub async fn test(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<TestRe
     caller.require(Permission::Connect)?;
     let started = Instant::now();
     let ready = client::ready(app, &caller.practice, id).await?;
-    let usable = refresh::usable(app, caller, id).await?;
+    let mut usable = refresh::usable(app, caller, id).await?;
+    let mut introspected = introspect(app, &ready, &usable).await;
+    if introspected == Some(false) {
+        // It was taken back at the EHR: a renewal finds out whether the grant was, too.
+        usable = refresh::renewed(app, caller, id, &usable).await?;
+        introspected = introspect(app, &ready, &usable).await;
+    }
     let capabilities = read_capabilities(app, &ready, &usable).await?;
     let (patient, patient_problem) = match &usable.connection.patient {
         Some(patient) if is_id(patient) => read_patient(app, caller, &ready, &usable, patient).await?,
@@ -40,12 +49,34 @@ pub async fn test(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<TestRe
         creates_patient: capabilities.offers("Patient", "create"),
         creates_document: capabilities.offers("DocumentReference", "create"),
         resource_types: u32::try_from(capabilities.resources.len()).unwrap_or(u32::MAX),
+        token_active: introspected,
         software: capabilities.software,
         fhir_version: capabilities.fhir_version,
         patient,
         patient_problem,
         duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     })
+}
+
+/// Whether the EHR says that the token is good; `None` where it is not to be asked: it offers no
+/// introspection, or elsewhere than where our tokens come from, or we are a public client.
+async fn introspect(app: &App, ready: &Ready, usable: &Usable) -> Option<bool> {
+    let terms = &usable.connection.terms;
+    let found = client::discover(app, ready).await.ok()?;
+    let endpoint = found.introspection_endpoint.as_deref()?;
+    let origin = |text: &str| Url::parse(text).ok().map(|url| url.origin());
+    if terms.auth.method == AuthMethod::None || origin(endpoint) != origin(&terms.token_endpoint) {
+        return None;
+    }
+    let credential = client::credential(app, ready, terms).await.ok()?;
+    let client = TokenClient { endpoint, ..client::token_client(app, ready, terms, &credential) };
+    match introspect::introspect(&client, &usable.token).await {
+        Ok(said) => Some(said.active),
+        Err(error) => {
+            tracing::info!(connection.id = %usable.connection.id, error = %error, "not introspected");
+            None
+        }
+    }
 }
 
 type PatientRead = (Option<crate::model::connection::PatientSummary>, Option<Code>);

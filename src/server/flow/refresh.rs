@@ -16,7 +16,7 @@ use crate::model::problem::Code;
 use crate::model::time::Timestamp;
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
-use crate::server::smart::token::TokenError;
+use crate::server::smart::token::{TokenAnswer, TokenError};
 use crate::server::store::connection::{self, Connection};
 use crate::server::store::{StoreError, audit};
 
@@ -57,6 +57,16 @@ pub async fn usable(app: &App, caller: &Caller, provider: &ProviderId) -> Outcom
         }
     }
     Err(Code::EhrUnavailable.into())
+}
+
+/// The connection with another token than `stale`, which the EHR does not take any more.
+///
+/// # Errors
+/// As [`usable`]; `needs_reconnect` without a refresh token.
+pub async fn renewed(app: &App, caller: &Caller, provider: &ProviderId, stale: &Usable) -> Outcome<Usable> {
+    let Connection { practice, id, access_token, .. } = &stale.connection;
+    connection::expire(&app.db, practice, id, access_token.as_deref().unwrap_or_default(), app.clock.now()).await?;
+    usable(app, caller, provider).await
 }
 
 async fn load(app: &App, caller: &Caller, provider: &ProviderId) -> Outcome<Connection> {
@@ -112,13 +122,19 @@ async fn renew_leased(
     let ready = ready(app, &caller.practice, provider).await?;
     let credential = credential(app, &ready, &connection.terms).await?;
     let client = token_client(app, &ready, &connection.terms, &credential);
-    match client.refresh(&refresh_token).await {
+    let granted = connection.scopes_granted.as_deref();
+    let scope = granted.filter(|_| ready.plugin.quirks().refresh_with_scope);
+    match client.refresh(&refresh_token, scope).await {
         Ok(answer) => {
             accepted(app, &ready, &credential).await;
             let tokens = holder.seal(app, &answer)?;
             let mut tx = app.db.begin_write().await?;
             connection::save_refreshed(&mut tx, connection, &tokens, fence, app.clock.now()).await?;
             audit::add(&mut *tx, &caller.event(app, "connection.renewed", provider.as_str(), "ok")).await?;
+            if is_about_another(connection, &answer) {
+                let event = caller.event(app, "connection.patient_changed", provider.as_str(), "ok");
+                audit::add(&mut *tx, &event).await?;
+            }
             tx.commit().await.map_err(StoreError::from)?;
             Ok(())
         }
@@ -132,6 +148,12 @@ async fn renew_leased(
             Err(Failure::explained(code, error.to_string()))
         }
     }
+}
+
+/// Whether a renewal came with another patient than the grant had (SMART "Refresh access token": the
+/// context may change). One without a patient says nothing about it.
+fn is_about_another(connection: &Connection, answer: &TokenAnswer) -> bool {
+    answer.patient.is_some() && answer.patient != connection.patient
 }
 
 /// `invalid_grant`: unless a sibling has put a newer token there meanwhile, the grant is over.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use secrecy::SecretString;
 
-use super::{Caller, keys};
+use super::{Caller, calendar, keys};
 use crate::model::draft::Draft;
 use crate::model::field::{FieldKind, Rule};
 use crate::model::id::{PracticeId, ProviderId};
@@ -58,7 +58,8 @@ pub async fn list(app: &App, caller: &Caller) -> Outcome<ProviderList> {
             view::card(plugin, &loaded, connection)
         })
         .collect();
-    Ok(ProviderList { providers, may_write: caller.may(Permission::WriteSettings) })
+    let ending = calendar::soon(app, caller).await?;
+    Ok(ProviderList { providers, ending, now: app.clock.now(), may_write: caller.may(Permission::WriteSettings) })
 }
 
 /// The page of one provider.
@@ -119,7 +120,7 @@ pub async fn save_form(
             Some(FieldKind::Boolean) => {
                 change.values.insert(key, ConfigValue::Flag(typed == "true"));
             }
-            Some(FieldKind::Text | FieldKind::Url | FieldKind::Select) => {
+            Some(FieldKind::Text | FieldKind::Url | FieldKind::Select | FieldKind::Date) => {
                 change.values.insert(key, ConfigValue::Text(typed));
             }
         }

@@ -1,8 +1,9 @@
 //! athenahealth.
 
-use super::{Provider, Quirks, ScopeStyle, Standard, Values, found_at, link, plain};
+use super::{Provider, Quirks, Standard, Values, found_at, link, plain};
 use crate::model::field::{FieldKind, Link, Rule, UiField};
 use crate::model::provider::WriteSupport;
+use crate::model::scope::Version;
 
 /// athenahealth: one address for all practices, told apart by a practice id.
 pub(super) struct AthenaHealth;
@@ -36,6 +37,7 @@ impl Provider for AthenaHealth {
         let help = "The number of the practice at athenahealth, as in Organization/a-1.Practice-NUMBER.";
         fields.push(found_at(plain(PRACTICE, "Practice ID", FieldKind::Text, true, help, "195900"), portal));
         fields.push(super::generic::client_auth_field());
+        fields.push(super::generic::audience_field());
         fields
     }
 
@@ -51,7 +53,7 @@ impl Provider for AthenaHealth {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { scope_style: ScopeStyle::V1, ..Quirks::default() }
+        Quirks { scopes: Version::V1, ..Quirks::default() }
     }
 
     fn activation_steps(&self) -> &'static [&'static str] {

@@ -1,9 +1,10 @@
 //! eClinicalWorks (healow).
 
-use super::{Provider, Quirks, ScopeStyle, Standard, link};
+use super::{Provider, Quirks, RefreshTokenLife, Standard, link};
 use crate::model::field::{Link, UiField};
 use crate::model::key::KeyAlgorithm;
 use crate::model::provider::WriteSupport;
+use crate::model::scope::Version;
 
 /// eClinicalWorks: RS384 assertions, v1 scopes, an audience without trailing slash.
 pub(super) struct EClinicalWorks;
@@ -42,7 +43,8 @@ impl Provider for EClinicalWorks {
         Quirks {
             takes_key: true,
             signing_algorithms: &[KeyAlgorithm::Rs384],
-            scope_style: ScopeStyle::V1,
+            scopes: Version::V1,
+            refresh_token_life: Some(RefreshTokenLife::Days(90)),
             accept: Some("application/json+fhir, application/fhir+json"),
             ..Quirks::default()
         }

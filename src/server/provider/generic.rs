@@ -23,6 +23,21 @@ pub(super) fn client_auth_field() -> UiField {
     )
 }
 
+/// How the FHIR address is named to the EHR, where that changes from one version of it to the next.
+pub(super) fn audience_field() -> UiField {
+    choice(
+        "audience",
+        "Audience",
+        "How the EHR wants its FHIR address named when we ask for access. Automatic is right for almost every EHR.",
+        &[
+            ("auto", "Automatic"),
+            ("plain", "Without a slash at the end"),
+            ("slash", "With a slash at the end"),
+            ("none", "Not at all"),
+        ],
+    )
+}
+
 impl Provider for Generic {
     fn id(&self) -> &'static str {
         "generic"
@@ -52,6 +67,13 @@ impl Provider for Generic {
             "Authorization request",
             "How the browser carries the request to the EHR. Automatic is right for almost every EHR.",
             &[("auto", "Automatic"), ("get", "GET"), ("post", "POST")],
+        ));
+        fields.push(audience_field());
+        fields.push(choice(
+            "basicEncoding",
+            "Client secret encoding",
+            "How the client ID and secret go into HTTP Basic. Only matters if they have other characters than letters and digits.",
+            &[("auto", "Automatic"), ("raw", "As they are"), ("form", "Form-encoded")],
         ));
         fields.push(choice(
             "scopeVersion",

@@ -1,8 +1,9 @@
 //! MEDITECH Expanse.
 
-use super::{Provider, Quirks, ScopeStyle, Standard, link};
+use super::{Provider, Quirks, Standard, link};
 use crate::model::field::{Link, UiField};
 use crate::model::provider::WriteSupport;
+use crate::model::scope::Version;
 
 /// MEDITECH: an address of its own for each customer, v1 scopes, read-only for us.
 pub(super) struct Meditech;
@@ -37,7 +38,7 @@ impl Provider for Meditech {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { scope_style: ScopeStyle::V1, ..Quirks::default() }
+        Quirks { scopes: Version::V1, ..Quirks::default() }
     }
 
     fn activation_steps(&self) -> &'static [&'static str] {

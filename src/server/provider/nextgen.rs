@@ -1,8 +1,9 @@
 //! `NextGen` Healthcare.
 
-use super::{AudMode, Provider, Quirks, ScopeStyle, Standard, link};
+use super::{AudMode, Provider, Quirks, Standard, link};
 use crate::model::field::{Link, UiField};
 use crate::model::provider::WriteSupport;
+use crate::model::scope::Version;
 
 /// `NextGen`: refuses an audience, and is read-only.
 pub(super) struct NextGen;
@@ -37,7 +38,7 @@ impl Provider for NextGen {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { aud_mode: AudMode::Omit, scope_style: ScopeStyle::V1, ..Quirks::default() }
+        Quirks { aud_mode: AudMode::Omit, scopes: Version::V1, ..Quirks::default() }
     }
 
     fn activation_steps(&self) -> &'static [&'static str] {

@@ -1,8 +1,9 @@
 //! Oracle Health (Cerner Millennium).
 
-use super::{Provider, Quirks, ScopeStyle, Standard, link};
+use super::{Provider, Quirks, RefreshTokenLife, Standard, link};
 use crate::model::field::{Link, UiField};
 use crate::model::provider::WriteSupport;
+use crate::model::scope::Version;
 
 /// Oracle Health: a tenant in every address, v1 scopes without wildcards, tokens of ten minutes.
 pub(super) struct OracleHealth;
@@ -39,7 +40,7 @@ impl Provider for OracleHealth {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { scope_style: ScopeStyle::V1, ..Quirks::default() }
+        Quirks { scopes: Version::V1, refresh_token_life: Some(RefreshTokenLife::IdleDays(90)), ..Quirks::default() }
     }
 
     fn activation_steps(&self) -> &'static [&'static str] {

@@ -1,9 +1,10 @@
 //! PointClickCare: the USCDI Connector, which is read-only FHIR.
 
-use super::{PracticeConfig, Provider, Quirks, ScopeStyle, Standard, Values, found_at, link, plain};
+use super::{PracticeConfig, Provider, Quirks, Standard, Values, found_at, link, plain};
 use crate::model::address::Address;
 use crate::model::field::{FieldKind, Link, Rule, UiField};
 use crate::model::provider::WriteSupport;
+use crate::model::scope::Version;
 
 /// PointClickCare: one base for all, and a tenant in the path.
 pub(super) struct PointClickCare;
@@ -65,7 +66,7 @@ impl Provider for PointClickCare {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { scope_style: ScopeStyle::V1, ..Quirks::default() }
+        Quirks { scopes: Version::V1, ..Quirks::default() }
     }
 
     fn activation_steps(&self) -> &'static [&'static str] {

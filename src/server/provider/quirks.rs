@@ -1,6 +1,7 @@
 //! How a vendor's dialect differs from the plain standard, which is the default.
 
 use crate::model::key::KeyAlgorithm;
+use crate::model::scope::Version;
 
 /// A vendor's dialect. Every field is something that one can search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +21,11 @@ pub struct Quirks {
     /// Whether assertions name the address of our JWKS (`jku`).
     pub jku: bool,
     /// Which version of scopes it takes.
-    pub scope_style: ScopeStyle,
+    pub scopes: Version,
+    /// Whether a renewal names the scopes again (RFC 6749 §6 lets clients leave them out).
+    pub refresh_with_scope: bool,
+    /// How long a refresh token is good.
+    pub refresh_token_life: Option<RefreshTokenLife>,
     /// A header that carries the client id on discovery and FHIR calls.
     pub client_id_header: Option<&'static str>,
     /// What it wants in `Accept` on FHIR calls, if not `application/fhir+json`.
@@ -37,7 +42,9 @@ impl Default for Quirks {
             takes_key: false,
             signing_algorithms: &KeyAlgorithm::ALL,
             jku: false,
-            scope_style: ScopeStyle::default(),
+            scopes: Version::V2,
+            refresh_with_scope: false,
+            refresh_token_life: None,
             client_id_header: None,
             accept: None,
         }
@@ -50,6 +57,8 @@ pub enum AudMode {
     /// `aud`, without a trailing slash.
     #[default]
     FhirBase,
+    /// `aud`, with a trailing slash.
+    WithSlash,
     /// No audience at all.
     Omit,
 }
@@ -76,30 +85,11 @@ pub enum BasicEncoding {
     UrlEncoded,
 }
 
-/// Which version of scopes a vendor takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum ScopeStyle {
-    /// `.rs`, `.c`.
-    #[default]
-    V2,
-    /// `.read`, `.write`.
-    V1,
-}
-
-impl ScopeStyle {
-    /// The permission to read and search.
-    pub const fn read(self) -> &'static str {
-        match self {
-            Self::V2 => "rs",
-            Self::V1 => "read",
-        }
-    }
-
-    /// The permission to create.
-    pub const fn create(self) -> &'static str {
-        match self {
-            Self::V2 => "c",
-            Self::V1 => "write",
-        }
-    }
+/// How long a refresh token is good, by the vendor's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefreshTokenLife {
+    /// So many days from when it was issued.
+    Days(u16),
+    /// So many days after it was last used.
+    IdleDays(u16),
 }

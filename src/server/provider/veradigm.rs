@@ -1,8 +1,9 @@
 //! Veradigm and Altera (Allscripts).
 
-use super::{Provider, Quirks, ScopeStyle, Standard, link};
+use super::{Provider, Quirks, Standard, link};
 use crate::model::field::{Link, UiField};
 use crate::model::provider::WriteSupport;
+use crate::model::scope::Version;
 
 /// Veradigm: read-only FHIR, several products with an endpoint directory each.
 pub(super) struct Veradigm;
@@ -37,7 +38,7 @@ impl Provider for Veradigm {
     }
 
     fn quirks(&self) -> Quirks {
-        Quirks { scope_style: ScopeStyle::V1, ..Quirks::default() }
+        Quirks { scopes: Version::V1, ..Quirks::default() }
     }
 
     fn activation_steps(&self) -> &'static [&'static str] {

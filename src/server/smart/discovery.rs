@@ -35,6 +35,8 @@ pub struct SmartConfiguration {
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// With which algorithms they may sign.
     pub token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
+    /// The scopes that it lists; there may be more.
+    pub scopes_supported: Option<Vec<String>>,
     /// Where tokens are introspected (RFC 7662).
     pub introspection_endpoint: Option<String>,
     /// Whether the answer at the redirect names its issuer (RFC 9207).

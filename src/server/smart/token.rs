@@ -122,13 +122,16 @@ impl TokenClient<'_> {
         .await
     }
 
-    /// Renews an access token. No `scope`: the grant stays as it is.
+    /// Renews an access token. Without `scope` the grant stays as it is (RFC 6749 §6); with one, it must be
+    /// what was granted, or less.
     ///
     /// # Errors
     /// See [`TokenError`].
-    pub async fn refresh(&self, refresh_token: &SecretString) -> Result<TokenAnswer, TokenError> {
-        self.post(vec![("grant_type", "refresh_token".into()), ("refresh_token", refresh_token.expose_secret().into())])
-            .await
+    pub async fn refresh(&self, refresh_token: &SecretString, scope: Option<&str>) -> Result<TokenAnswer, TokenError> {
+        let mut form =
+            vec![("grant_type", "refresh_token".into()), ("refresh_token", refresh_token.expose_secret().into())];
+        form.extend(scope.map(|scope| ("scope", scope.to_owned())));
+        self.post(form).await
     }
 
     async fn post(&self, mut form: Vec<(&'static str, String)>) -> Result<TokenAnswer, TokenError> {

@@ -28,6 +28,8 @@ pub struct Connection {
     pub terms: Terms,
     /// What the EHR granted, as its token answer says; `None` when it did not say.
     pub scopes_granted: Option<String>,
+    /// What the EHR lists as its scopes; `None` when it lists none.
+    pub scopes_offered: Option<String>,
     /// The patient of the grant.
     pub patient: Option<String>,
     /// The user who granted it.
@@ -36,6 +38,8 @@ pub struct Connection {
     pub access_token: Option<Vec<u8>>,
     /// Sealed.
     pub refresh_token: Option<Vec<u8>>,
+    /// Since when we have the refresh token, if there is one.
+    pub refresh_token_at: Option<Timestamp>,
     /// When the access token ends.
     pub expires_at: Option<Timestamp>,
     /// When the connection was made.
@@ -91,8 +95,8 @@ macro_rules! select {
     ($tail:literal) => {
         concat!(
             "SELECT id, practice_id, provider_id, status, issuer, fhir_base, token_endpoint, revocation_endpoint, \
-             client_id, auth_method, signing_algorithm, auth_reason, scopes_requested, scopes_granted, patient, \
-             fhir_user, access_token, refresh_token, expires_at, connected_at, refreshed_at, last_problem, \
+             client_id, auth_method, signing_algorithm, auth_reason, scopes_requested, scopes_granted, \
+             scopes_offered, patient, fhir_user, access_token, refresh_token, refresh_token_at, expires_at, connected_at, refreshed_at, last_problem, \
              capabilities, capabilities_at, lease_fence FROM connections ",
             $tail
         )
@@ -123,10 +127,12 @@ fn read(row: &AnyRow) -> Stored<Connection> {
             scopes_requested: text("scopes_requested")?,
         },
         scopes_granted: row.try_get("scopes_granted")?,
+        scopes_offered: optional("scopes_offered")?,
         patient: row.try_get("patient")?,
         fhir_user: row.try_get("fhir_user")?,
         access_token: row.try_get("access_token")?,
         refresh_token: row.try_get("refresh_token")?,
+        refresh_token_at: time("refresh_token_at")?,
         expires_at: time("expires_at")?,
         connected_at: time("connected_at")?.ok_or(corrupt("connections.connected_at"))?,
         refreshed_at: time("refreshed_at")?,
@@ -172,8 +178,10 @@ pub async fn replace(tx: &mut Tx, connection: &Connection) -> Stored<()> {
     sqlx::query(
         "INSERT INTO connections (id, practice_id, provider_id, status, issuer, fhir_base, token_endpoint, \
          revocation_endpoint, client_id, auth_method, scopes_requested, scopes_granted, patient, fhir_user, \
-         access_token, refresh_token, expires_at, connected_at, signing_algorithm, auth_reason) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)",
+         access_token, refresh_token, expires_at, connected_at, signing_algorithm, auth_reason, scopes_offered, \
+         refresh_token_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+         $22)",
     )
     .bind(connection.id.to_string())
     .bind(connection.practice.to_string())
@@ -195,6 +203,8 @@ pub async fn replace(tx: &mut Tx, connection: &Connection) -> Stored<()> {
     .bind(connection.connected_at.0)
     .bind(connection.terms.auth.algorithm.map(|algorithm| algorithm.as_str().to_owned()))
     .bind(connection.terms.auth.reason.map(|reason| reason.as_str().to_owned()))
+    .bind(connection.scopes_offered.clone())
+    .bind(connection.refresh_token_at.map(|time| time.0))
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -237,6 +247,27 @@ pub async fn take_lease(
     Ok(row.map(|row| row.try_get("lease_fence")).transpose()?)
 }
 
+/// Lets an access token end now; another one that came in its place meanwhile stays.
+///
+/// # Errors
+/// When the database fails.
+pub async fn expire(
+    db: &Database,
+    practice: &PracticeId,
+    id: &ConnectionId,
+    access_token: &[u8],
+    now: Timestamp,
+) -> Stored<()> {
+    sqlx::query("UPDATE connections SET expires_at = $4 WHERE practice_id = $1 AND id = $2 AND access_token = $3")
+        .bind(practice.to_string())
+        .bind(id.to_string())
+        .bind(access_token.to_vec())
+        .bind(now.0)
+        .execute(db.pool())
+        .await?;
+    Ok(())
+}
+
 /// Keeps renewed tokens and gives the lease back, under the fence.
 ///
 /// # Errors
@@ -252,6 +283,7 @@ pub async fn save_refreshed(
     let result = sqlx::query(
         "UPDATE connections SET access_token = $4, refresh_token = COALESCE($5, refresh_token), expires_at = $6, \
          scopes_granted = COALESCE($7, scopes_granted), patient = COALESCE($8, patient), refreshed_at = $9, \
+         refresh_token_at = CASE WHEN $5 IS NULL THEN refresh_token_at ELSE $9 END, \
          last_problem = NULL, lease_until = 0 WHERE practice_id = $1 AND id = $2 AND lease_fence = $3",
     )
     .bind(connection.practice.to_string())

@@ -45,6 +45,7 @@ fn body(list: &ProviderList, draft: Option<&Draft>, messages: Messages) -> AnyVi
         {message_area(messages, Vec::new())}
         <div class="space-y-6">
             {next_step(list)}
+            {ending(list)}
             <Panel id="in-use" title="Integrations in use">{used}</Panel>
             {more_steps()}
         </div>
@@ -125,6 +126,29 @@ fn next_step(list: &ProviderList) -> AnyView {
         </section>
     }
     .into_any()
+}
+
+/// What ends soon.
+fn ending(list: &ProviderList) -> Option<AnyView> {
+    let first = list.ending.first()?;
+    let more = match list.ending.len() {
+        1 => String::new(),
+        count => format!(", and {} more", count - 1),
+    };
+    let sentence = format!("Due {}: {} ({}){more}.", first.at.relative_to(list.now), first.kind.what(), first.name);
+    Some(
+        view! {
+            <div class="note note-warning" id="ending">
+                {icon(icondata::LuTriangleAlert, "size-5")}
+                <p>
+                    {sentence}
+                    " "
+                    <a class="text-link" href="/settings/calendar" rel="external">"What ends when"</a>
+                </p>
+            </div>
+        }
+        .into_any(),
+    )
 }
 
 /// What else is worth doing, by what the member may do and has done.

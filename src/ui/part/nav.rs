@@ -25,8 +25,15 @@ const ENTRIES: [Entry; 8] = [
 ];
 
 /// The pages of a session that are rendered on the server only, because they show or ask little.
-pub const PLAIN: [&str; 6] =
-    ["/settings/keys", "/launches", "/account/recovery-codes", "/audit", "/recordings", "/troubleshooting"];
+pub const PLAIN: [&str; 7] = [
+    "/settings/calendar",
+    "/settings/keys",
+    "/launches",
+    "/account/recovery-codes",
+    "/audit",
+    "/recordings",
+    "/troubleshooting",
+];
 
 /// The `rel` of a link to a page: the router must not take over links to plain pages.
 pub fn rel(href: &str) -> Option<&'static str> {

@@ -247,7 +247,7 @@ fn about(opened: &Opened, now: Timestamp) -> AnyView {
             }
         })
     };
-    let scopes: Vec<_> = scope::compare(&session.terms.scopes_requested, session.scopes_granted.as_deref())
+    let scopes: Vec<_> = scope::compare(&session.terms.scopes_requested, None, session.scopes_granted.as_deref())
         .into_iter()
         .map(scope_row)
         .collect();

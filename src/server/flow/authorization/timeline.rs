@@ -142,7 +142,7 @@ pub(super) fn exchanged(recorder: &mut Recorder, tokens: &TokenAnswer, terms: &T
     if let Some(seconds) = tokens.expires_in {
         recorder.fact("Lives", format!("{seconds} s"));
     }
-    let missing: Vec<_> = scope::compare(&terms.scopes_requested, tokens.scope.as_deref())
+    let missing: Vec<_> = scope::compare(&terms.scopes_requested, None, tokens.scope.as_deref())
         .into_iter()
         .filter(|state| state.granted == Some(false))
         .map(|state| state.scope)

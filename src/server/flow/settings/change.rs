@@ -158,7 +158,10 @@ impl Judged<'_> {
             let fits = match (of_kind(key), value) {
                 (None | Some(FieldKind::Password), _) => Err(Rule::UnknownKey),
                 (Some(FieldKind::Boolean), ConfigValue::Flag(_))
-                | (Some(FieldKind::Text | FieldKind::Url | FieldKind::Select), ConfigValue::Text(_)) => Ok(()),
+                | (
+                    Some(FieldKind::Text | FieldKind::Url | FieldKind::Select | FieldKind::Date),
+                    ConfigValue::Text(_),
+                ) => Ok(()),
                 (Some(_), _) => Err(Rule::WrongType),
             };
             broken.extend(fits.err().map(|rule| (key.clone(), rule)));

@@ -113,7 +113,11 @@ fn connection_view(connection: &Connection) -> ConnectionView {
         issuer: connection.terms.issuer.clone(),
         fhir_base_url: connection.terms.fhir_base.clone(),
         auth: connection.terms.auth,
-        scopes: scope::compare(&connection.terms.scopes_requested, connection.scopes_granted.as_deref()),
+        scopes: scope::compare(
+            &connection.terms.scopes_requested,
+            connection.scopes_offered.as_deref(),
+            connection.scopes_granted.as_deref(),
+        ),
         patient: connection.patient.clone(),
         fhir_user: connection.fhir_user.clone(),
         connected_at: connection.connected_at,

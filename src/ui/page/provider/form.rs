@@ -203,11 +203,12 @@ fn control(field: &UiField, page: &ProviderPage, draft: Option<&Draft>, state: S
             }
             .into_any()
         }
-        FieldKind::Text | FieldKind::Url => view! {
+        FieldKind::Text | FieldKind::Url | FieldKind::Date => view! {
             <Field
                 key=field.key.clone()
                 name
                 label=field.label.clone()
+                kind=if field.kind == FieldKind::Date { "date" } else { "text" }
                 value
                 placeholder=field.placeholder.clone()
                 help=field.help.clone()

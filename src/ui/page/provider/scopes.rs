@@ -23,7 +23,12 @@ pub fn table(scopes: &[ScopeState]) -> AnyView {
             <div class="mt-3 rounded-field border border-base-300">
                 <table class="grid-table">
                     <thead>
-                        <tr><th scope="col">"What it allows"</th><th scope="col">"Asked for"</th><th scope="col">"Granted"</th></tr>
+                        <tr>
+                            <th scope="col">"What it allows"</th>
+                            <th scope="col">"Asked for"</th>
+                            <th scope="col">"EHR lists it"</th>
+                            <th scope="col">"Granted"</th>
+                        </tr>
                     </thead>
                     <tbody>{rows}</tbody>
                 </table>
@@ -39,10 +44,19 @@ fn row(scope: &ScopeState) -> AnyView {
         Some(false) => badge(Tone::Bad, "Not granted"),
         None => badge(Tone::Plain, "Not stated"),
     };
+    let offered = match scope.offered {
+        Some(true) => "Yes",
+        Some(false) => "No",
+        None => "No list",
+    };
     view! {
         <tr>
-            <td class="font-medium">{scope.meaning.clone()}</td>
+            <td>
+                <span class="font-medium">{scope.meaning.clone()}</span>
+                {scope.without.clone().map(|text| view! { <span class="muted small block">{text}</span> })}
+            </td>
             <td data-label="Asked for"><code>{scope.scope.clone()}</code></td>
+            <td data-label="EHR lists it">{offered}</td>
             <td data-label="Granted">{granted}</td>
         </tr>
     }

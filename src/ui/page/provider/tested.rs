@@ -21,6 +21,7 @@ pub fn result(json: &str) -> AnyView {
                 <p class="font-semibold">{format!("The EHR answered in {} ms", test.duration_ms)}</p>
                 <dl class="facts facts-2 mt-3">
                     {fact("Software", test.software)}
+                    {test.token_active.map(|active| fact("Our token, by the EHR", if active { "Active" } else { "Not active" }))}
                     {fact("FHIR version", test.fhir_version)}
                     {fact("Record types", format!("{} served", test.resource_types))}
                     {fact("Creating patients", yes_no(test.creates_patient))}
