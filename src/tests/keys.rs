@@ -210,6 +210,7 @@ async fn the_key_of_the_environment_is_taken_in_once(#[case] db: Db) {
     // The same name for another key would make EHRs check with the wrong one.
     let clash = app.with_key(with("test-key"));
     assert_eq!(keys::import(&clash).await.unwrap(), Imported::NameTaken);
+    app.clock.advance_seconds(1);
     let other = app.with_key(with("second"));
     assert_eq!(keys::import(&other).await.unwrap(), Imported::Added(KeyState::Next));
     assert_eq!(published(&app, "jwks").await, ["second", "test-key"]);

@@ -5,7 +5,9 @@
 mod accounts;
 mod api;
 mod connect;
+mod dialects;
 mod docs;
+mod faults;
 mod keys;
 mod launch;
 mod layers;
@@ -13,3 +15,4 @@ mod recordings;
 mod scene;
 mod settings;
 mod support;
+mod tokens;

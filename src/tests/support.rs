@@ -54,6 +54,7 @@ pub struct TestApp {
     pub url: String,
     /// Where the sandbox really listens.
     pub ehr: String,
+    database_url: String,
     folder: Option<tempfile::TempDir>,
 }
 
@@ -103,7 +104,7 @@ impl TestApp {
         let router = web::router(app.clone(), leptos).ok().unwrap();
         serve(router.clone(), listener);
         let server = TestServer::new(router.into_make_service_with_connect_info::<SocketAddr>());
-        Self { app, clock, server, sandbox, url, ehr, folder }
+        Self { app, clock, server, sandbox, url, ehr, database_url, folder }
     }
 
     /// A practice with one member of this role; the e-mail address is `{role}@{name}.example`.
@@ -125,6 +126,13 @@ impl TestApp {
     pub async fn token(&self, practice: &PracticeId, scopes: &[TokenScope]) -> String {
         let caller = Caller::operator(&self.app, practice.clone());
         tokens::create(&self.app, &caller, "test", scopes, None).await.unwrap()
+    }
+
+    /// Another process of this installation: nothing in common but the database.
+    pub async fn replica(&self) -> App {
+        let database = Database::connect(&self.database_url).await.unwrap();
+        let clock = Arc::new(self.clock.clone());
+        App::new(self.app.config.clone(), database, clock, Arc::new(SystemEntropy)).ok().unwrap()
     }
 
     /// The installation as it is once the environment has another key.

@@ -20,7 +20,7 @@ use crate::server::smart::token::{TokenAnswer, TokenError};
 use crate::server::store::connection::{self, Connection};
 use crate::server::store::{StoreError, audit};
 
-/// How long before its end a token counts as ended, in seconds.
+/// How long before its end a token counts as ended, in seconds; a quarter of its life, if that is less.
 const MARGIN: i64 = 60;
 /// How long a renewal may take before another process may try, in seconds.
 const LEASE: i64 = 45;
@@ -79,7 +79,11 @@ async fn load(app: &App, caller: &Caller, provider: &ProviderId) -> Outcome<Conn
 }
 
 fn is_fresh(connection: &Connection, now: Timestamp) -> bool {
-    connection.expires_at.is_none_or(|expires| expires > now.plus_seconds(MARGIN))
+    connection.expires_at.is_none_or(|expires| {
+        let since = connection.refreshed_at.unwrap_or(connection.connected_at);
+        let life = expires.as_seconds() - since.as_seconds();
+        expires > now.plus_seconds(MARGIN.min(life / 4))
+    })
 }
 
 /// Without a refresh token, a token is used up to its end.

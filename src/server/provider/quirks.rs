@@ -5,6 +5,7 @@ use crate::model::scope::Version;
 
 /// A vendor's dialect. Every field is something that one can search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent quirks that one can search for")]
 pub struct Quirks {
     /// How the FHIR base goes into the audience.
     pub aud_mode: AudMode,
