@@ -77,8 +77,36 @@ export class Stack {
     return stack;
   }
 
+  /** A second process of the application, with the same database. Answers its address. */
+  async replica(): Promise<string> {
+    const address = `127.0.0.1:${await freePort()}`;
+    this.spawnIn({ ...this.env, LEPTOS_SITE_ADDR: address }, 'serve');
+    await waitFor(`http://${address}/healthz`, () => this.output);
+    return `http://${address}`;
+  }
+
+  /** How the sandbox EHR differs from the plain standard from now on; `{}`: not at all. */
+  async personality(personality: object): Promise<void> {
+    await this.tell('personality', personality);
+  }
+
+  /** What goes wrong at the sandbox EHR, once. */
+  async fault(endpoint: string, fault: object | string): Promise<void> {
+    await this.tell('faults', { endpoint, fault });
+  }
+
+  private async tell(what: string, body: object): Promise<void> {
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${this.ehr}/sandbox/${what}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(await answer.text());
+  }
+
   private spawn(...args: string[]): void {
-    const child = spawn(path.join(this.folder, 'ehr-integrations'), args, { cwd: '/', env: this.env });
+    this.spawnIn(this.env, ...args);
+  }
+
+  private spawnIn(env: Record<string, string>, ...args: string[]): void {
+    const child = spawn(path.join(this.folder, 'ehr-integrations'), args, { cwd: '/', env });
     const keep = (chunk: Buffer) => { this.output += chunk.toString(); };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);

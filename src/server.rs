@@ -11,6 +11,7 @@ use moka::future::Cache;
 
 pub mod clock;
 pub mod config;
+pub mod cookies;
 pub mod failure;
 pub mod fhir;
 pub mod flow;

@@ -46,6 +46,7 @@ pub enum Fault {
     /// 429 with `Retry-After`, in seconds.
     TooManyRequests(u32),
     /// An error of OAuth: at the authorization endpoint it goes to the redirect URI.
+    #[serde(rename = "oauth_error")]
     OAuthError(String),
     /// The right answer, so many milliseconds late.
     Slow(u64),

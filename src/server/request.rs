@@ -13,8 +13,6 @@ use std::net::IpAddr;
 
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
-use cookie::time::Duration;
-use cookie::{Cookie, SameSite};
 use leptos::prelude::{expect_context, use_context};
 use leptos_axum::ResponseOptions;
 use serde::Serialize;
@@ -29,6 +27,7 @@ use crate::model::id::ProviderId;
 use crate::model::problem::{Code, Problem};
 
 use super::App;
+use super::cookies::{self, Reach};
 use super::failure::{Failure, Outcome};
 use super::flow::authorization::Started;
 use super::flow::sign_in::{Origin, SignedIn};
@@ -173,7 +172,7 @@ pub async fn form_shown_once<T: Serialize>(
 pub async fn signed_in(result: Outcome<SignedIn>, draft: Draft, page: &str, next: &str) -> Result<SignInStep, Problem> {
     match answer(result) {
         Ok(SignedIn { step, token, max_age_seconds }) => {
-            set_cookie(&session_cookie(token, max_age_seconds));
+            set_cookie(&session_cookie(&token, max_age_seconds));
             match step {
                 SignInStep::Done => redirect_html(local_path(next)),
                 SignInStep::TotpWanted => redirect_html(&with_query("/sign-in/code", "next", local_path(next))),
@@ -194,7 +193,7 @@ pub async fn signed_in(result: Outcome<SignedIn>, draft: Draft, page: &str, next
 pub fn signed_out(result: Outcome<()>) -> Result<(), Problem> {
     let result = done(result, "/sign-in?notice=signed_out");
     if result.is_ok() {
-        set_cookie(&session_cookie(String::new(), 0));
+        set_cookie(&session_cookie("", 0));
     }
     result
 }
@@ -240,14 +239,8 @@ pub fn disconnected(result: Outcome<Revocation>, provider: &ProviderId) -> Resul
 }
 
 /// The text of a session cookie; an empty token with no age removes it.
-pub fn session_cookie(token: String, max_age_seconds: i64) -> String {
-    Cookie::build((SESSION_COOKIE, token))
-        .path("/")
-        .secure(true)
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .max_age(Duration::seconds(max_age_seconds))
-        .to_string()
+pub fn session_cookie(token: &str, max_age_seconds: i64) -> String {
+    cookies::set_cookie(SESSION_COOKIE, token, Reach::Own, max_age_seconds)
 }
 
 /// `next` if it is a path of ours, else `/`: an address of another host would make the sign-in page
@@ -368,9 +361,6 @@ mod tests {
 
     #[test]
     fn the_cookie() {
-        assert_eq!(
-            session_cookie("T".into(), 60),
-            "__Host-session=T; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60"
-        );
+        assert_eq!(session_cookie("T", 60), "__Host-session=T; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=60");
     }
 }

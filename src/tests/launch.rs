@@ -454,7 +454,7 @@ async fn a_launch_is_no_staff_session_and_no_service_connection() {
 }
 
 #[tokio::test]
-async fn a_records_that_cannot_be_read_is_said_so() {
+async fn records_that_cannot_be_read_are_said_to_be_so() {
     let scene = Scene::new(Db::Sqlite).await;
     scene.rules(true, false).await;
     scene.app.sandbox.set_personality(|personality| {

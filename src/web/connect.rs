@@ -12,11 +12,12 @@ use url::Url;
 use super::ehr::{ProviderQuery, caller};
 use super::launch;
 use super::plain::{self, Framed, Page};
-use super::problem::Refused;
+use super::problem::{Refused, status};
 use super::session::cookie;
 use crate::model::id::ProviderId;
 use crate::model::problem::{Code, Problem};
 use crate::server::App;
+use crate::server::cookies::set_cookie;
 use crate::server::failure::Failure;
 use crate::server::flow::authorization::{self, Started};
 use crate::server::flow::connect;
@@ -36,7 +37,7 @@ pub(super) async fn login(
         connect::start(&app, caller(&meta)?, id).await
     };
     match started.await {
-        Ok(started) => go(&app, started),
+        Ok(started) => go(&app, &started, &[]),
         Err(failure) => {
             let problem = failure.into_problem(&meta.request_id);
             if meta.accepts_html { back(provider.as_ref(), &problem) } else { Refused(problem).into_response() }
@@ -44,25 +45,25 @@ pub(super) async fn login(
     }
 }
 
-/// Sends the browser to the EHR's authorize page, in the way that the EHR wants.
-pub(super) fn go(app: &App, started: Started) -> Response {
-    let (url, cookie) = (started.url.clone(), started.cookie.clone());
+/// Sends the browser to the EHR's authorize page, in the way that the EHR wants. `framed`: who may frame a
+/// page of ours on this way.
+pub(super) fn go(app: &App, started: &Started, framed: &[String]) -> Response {
     let mut response = if started.post {
-        self_posting_form(app, &started)
+        self_posting_form(app, started, framed)
     } else {
-        match HeaderValue::from_str(&url) {
+        match HeaderValue::from_str(&started.url) {
             Ok(url) => (StatusCode::SEE_OTHER, [(LOCATION, url)]).into_response(),
             Err(_) => return Refused(Code::DiscoveryFailed.into()).into_response(),
         }
     };
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+    if let Ok(cookie) = HeaderValue::from_str(&started.cookie) {
         response.headers_mut().append(SET_COOKIE, cookie);
     }
     response
 }
 
 /// SMART `authorize-post`: a form that posts itself to the EHR; with a button, should scripts be off.
-fn self_posting_form(app: &App, started: &Started) -> Response {
+fn self_posting_form(app: &App, started: &Started, framed: &[String]) -> Response {
     let Ok(url) = Url::parse(&started.url) else { return Refused(Code::DiscoveryFailed.into()).into_response() };
     let mut action = url.clone();
     action.set_query(None);
@@ -77,11 +78,10 @@ fn self_posting_form(app: &App, started: &Started) -> Response {
             <button class="button primary" id="continue">"Continue"</button>
         </form>
     };
-    let framed = Framed::By(&started.frame_origins);
     let page = Page {
         form_action: url.origin().ascii_serialization(),
         script: Some("document.forms[0].submit()"),
-        ..Page::new("Going to the EHR", plain::card("Going to the EHR…", form.into_any()), framed)
+        ..Page::new("Going to the EHR", plain::card("Going to the EHR…", form.into_any()), Framed::By(framed))
     };
     page.respond(app)
 }
@@ -111,9 +111,8 @@ pub(super) async fn callback(
         (Err((_, failure)), _) => connected(&app, &meta, None, Err(failure)),
     };
     // Used up. The attributes are those that it was set with, or the browser keeps it.
-    let site = if kind == Some(FlowKind::Launch) { "SameSite=None; Partitioned" } else { "SameSite=Lax" };
-    let cleared =
-        name.filter(|_| value.is_some()).map(|name| format!("{name}=; Path=/; Secure; HttpOnly; {site}; Max-Age=0"));
+    let reach = authorization::reach(kind.unwrap_or(FlowKind::Connect));
+    let cleared = name.filter(|_| value.is_some()).map(|name| set_cookie(&name, "", reach, 0));
     if let Some(value) = cleared.and_then(|text| HeaderValue::from_str(&text).ok()) {
         response.headers_mut().append(SET_COOKIE, value);
     }
@@ -138,8 +137,7 @@ fn connected(app: &App, meta: &RequestMeta, provider: Option<&ProviderId>, resul
             let entry = problem.code.entry();
             let body = plain::problem(&problem, entry.action, ().into_any());
             // Nothing tells a launch's lost answer from a connect's: this page may stand in a frame.
-            let page =
-                Page { status: plain::status(problem.code), ..Page::new("Not connected", body, Framed::ByAnyone) };
+            let page = Page { status: status(problem.code), ..Page::new("Not connected", body, Framed::ByAnyone) };
             page.respond(app)
         }
     }

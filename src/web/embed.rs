@@ -21,6 +21,7 @@ use crate::model::connection::Revocation;
 use crate::model::id::LaunchId;
 use crate::model::problem::Code;
 use crate::server::App;
+use crate::server::cookies::{Reach, set_cookie};
 use crate::server::failure::Outcome;
 use crate::server::flow::embed::{self, Opened};
 use crate::server::request::RequestMeta;
@@ -108,7 +109,7 @@ async fn sign_out((State(app), Extension(meta), Path(id), headers): Asked) -> Re
     match result.await {
         Ok(revocation) => {
             let word = revocation.as_str();
-            let cleared = format!("{name}=; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=0");
+            let cleared = set_cookie(&name, "", Reach::Framed, 0);
             let to = format!("/embed/{id}/closed?revocation={word}");
             (StatusCode::SEE_OTHER, [(LOCATION, to), (SET_COOKIE, cleared)]).into_response()
         }

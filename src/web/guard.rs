@@ -5,11 +5,10 @@
 
 use axum::Json;
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::problem::Refused;
+use super::problem::{Refused, status};
 use super::session::TotpWanted;
 use crate::api;
 use crate::model::problem::{Code, Problem};
@@ -54,8 +53,7 @@ pub async fn refuse_anonymous(request: Request, next: Next) -> Response {
 
 /// A problem as the browser half of a server function reads it.
 fn typed(problem: Problem) -> Response {
-    let status = StatusCode::from_u16(problem.code.entry().status).unwrap_or(StatusCode::UNAUTHORIZED);
-    (status, Json(problem)).into_response()
+    (status(problem.code), Json(problem)).into_response()
 }
 
 fn is_public(path: &str) -> bool {

@@ -12,16 +12,18 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use leptos::prelude::*;
 use serde::Deserialize;
-use url::{Url, form_urlencoded};
+use url::form_urlencoded;
 
 use super::connect::go;
 use super::embed::cookie_name;
 use super::plain::{self, Framed, Page};
+use super::problem::status;
 use super::session::cookies;
 use crate::model::address::Address;
 use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::{Code, Problem};
 use crate::server::App;
+use crate::server::cookies::{Reach, set_cookie};
 use crate::server::flow::launch::{self, Asked};
 use crate::server::flow::sign_in::Origin;
 use crate::server::request::RequestMeta;
@@ -59,7 +61,9 @@ pub(super) async fn launch(
         None => launch::check(&app, &asked).await.map(|()| try_cookie(&uri)),
         // It may come twice: an older browser has kept it for all sites, too.
         Some(_) if !cookies(&headers).any(|pair| pair.name() == PROBE) => return cookie_blocked(&app, &meta, &uri),
-        Some(_) => launch::start(&app, &asked, &origin(&meta)).await.map(|started| go(&app, started)),
+        Some(_) => {
+            launch::start(&app, &asked, &origin(&meta)).await.map(|(started, framed)| go(&app, &started, &framed))
+        }
     };
     result.unwrap_or_else(|failure| {
         let problem = failure.into_problem(&meta.request_id);
@@ -82,7 +86,7 @@ fn issuer(iss: &str) -> Option<AnyView> {
 /// The same address once more, with a cookie to bring back.
 fn try_cookie(uri: &Uri) -> Response {
     let again = with_query(uri, &[("check", "1")]);
-    let probe = format!("{PROBE}=1; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=600");
+    let probe = set_cookie(PROBE, "1", Reach::Framed, 600);
     let mut response = StatusCode::SEE_OTHER.into_response();
     for (name, text) in [(LOCATION, again), (SET_COOKIE, probe)] {
         if let Ok(value) = HeaderValue::from_str(&text) {
@@ -118,12 +122,7 @@ fn cookie_blocked(app: &App, meta: &RequestMeta, uri: &Uri) -> Response {
 pub(super) async fn finish(app: &App, meta: &RequestMeta, answer: &AuthorizationAnswer, row: &FlowRow) -> Response {
     match launch::finish(app, answer, row, &origin(meta)).await {
         Ok(launched) => {
-            let cookie = format!(
-                "{}={}; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age={}",
-                cookie_name(&launched.id),
-                launched.cookie,
-                launched.life
-            );
+            let cookie = set_cookie(&cookie_name(&launched.id), &launched.cookie, Reach::Framed, launched.life);
             let view = format!("/embed/{}", launched.id);
             (StatusCode::SEE_OTHER, [(LOCATION, view), (SET_COOKIE, cookie)]).into_response()
         }
@@ -134,25 +133,23 @@ pub(super) async fn finish(app: &App, meta: &RequestMeta, answer: &Authorization
     }
 }
 
-/// The EHR's own page about its error (RFC 6749 §4.1.2.1), where it is one over https.
+/// The EHR's own page about its error (RFC 6749 §4.1.2.1), where it is one that we would call ourselves.
 fn help(app: &App, uri: &str) -> Option<AnyView> {
-    let url = Url::parse(uri).ok().filter(|url| url.scheme() == "https" || app.config.allow_private_network)?;
+    let url = app.http.allowed(uri).ok()?;
     let host = url.host_str()?.to_owned();
-    matches!(url.scheme(), "http" | "https").then(|| {
-        view! {
-            <p>
-                <a href=url.to_string() target="_blank" rel="noopener noreferrer">"What the EHR says about it"</a>
-                " (" {host} ")"
-            </p>
-        }
-        .into_any()
-    })
+    let link = view! {
+        <p>
+            <a href=url.to_string() target="_blank" rel="noopener noreferrer">"What the EHR says about it"</a>
+            " (" {host} ")"
+        </p>
+    };
+    Some(link.into_any())
 }
 
 /// Why a launch failed, and what to do next.
 pub(super) fn refused(app: &App, problem: &Problem, more: AnyView) -> Response {
     let body = plain::problem(problem, next_step(problem.code), more);
-    let status = plain::status(problem.code);
+    let status = status(problem.code);
     Page { status, ..Page::new("Not opened", body, Framed::ByAnyone) }.respond(app)
 }
 

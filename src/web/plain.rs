@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
 use leptos::prelude::*;
 
-use crate::model::problem::{Code, Problem};
+use crate::model::problem::Problem;
 use crate::server::App;
 use crate::server::smart::style::SmartStyle;
 use crate::ui::text;
@@ -148,9 +148,4 @@ pub(super) fn problem(problem: &Problem, next: &'static str, more: AnyView) -> A
         <p class="fine" data-problem=entry.name>"Code " <code>{entry.name}</code> {request}</p>
     };
     card(entry.message, content.into_any())
-}
-
-/// The status of a problem.
-pub(super) fn status(code: Code) -> StatusCode {
-    StatusCode::from_u16(code.entry().status).unwrap_or(StatusCode::BAD_REQUEST)
 }

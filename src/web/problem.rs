@@ -33,8 +33,7 @@ impl IntoResponse for Refused {
                 object.insert("fields".into(), Value::Object(rules.collect::<Map<_, _>>()));
             }
         }
-        let status = StatusCode::from_u16(entry.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, Json(body)).into_response();
+        let mut response = (status(self.0.code), Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, axum::http::HeaderValue::from_static("application/problem+json"));
         if self.0.code == Code::Unauthenticated {
@@ -45,6 +44,11 @@ impl IntoResponse for Refused {
         }
         response
     }
+}
+
+/// The status of a code.
+pub fn status(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.entry().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// A panic in a handler: a fault of ours, logged without what it was about.

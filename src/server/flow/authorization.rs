@@ -20,6 +20,7 @@ use crate::model::recording::StepName;
 use crate::model::scope::Scope;
 use crate::server::App;
 use crate::server::clock::hash_token;
+use crate::server::cookies::{Reach, set_cookie};
 use crate::server::failure::{Failure, Outcome};
 use crate::server::provider::{AudMode, AuthorizeMethod};
 use crate::server::smart::authorize::{self, AuthorizationAnswer, AuthorizationRequest};
@@ -46,8 +47,6 @@ pub struct Started {
     pub post: bool,
     /// The `Set-Cookie` header that ties the answer to this browser.
     pub cookie: String,
-    /// Who may frame a page of ours on this way: the practice's EHR, in a launch.
-    pub frame_origins: Vec<String>,
 }
 
 /// What is kept, sealed, between start and finish.
@@ -100,8 +99,6 @@ pub(super) struct EhrLaunch<'a> {
     pub handle: &'a str,
     /// The `iss`, which is the audience.
     pub iss: &'a str,
-    /// Who may frame a page of ours on this way.
-    pub frame_origins: &'a [String],
 }
 
 impl Ask<'_> {
@@ -177,8 +174,7 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
     timeline::redirected(app, recorder, &url, post, &secrets.scopes);
     let flow = NewFlow { state: &state, cookie: &cookie, secrets: &secrets, recording_id: recorder.id() };
     keep(app, caller, ask, &flow).await?;
-    let frame_origins = launch.map(|launch| launch.frame_origins.to_vec()).unwrap_or_default();
-    Ok(Started { url: url.into(), post, cookie: flow_cookie(ask.kind(), &state, &cookie), frame_origins })
+    Ok(Started { url: url.into(), post, cookie: flow_cookie(ask.kind(), &state, &cookie) })
 }
 
 /// A flow that is about to be kept.
@@ -356,14 +352,17 @@ pub fn cookie_name(state: &str) -> String {
     format!("__Host-flow-{}", hash.get(..16).unwrap_or_default())
 }
 
-/// A connect's answer is a top-level GET from another site, for which Lax is enough. A launch may run in
-/// the EHR's frame, where only a partitioned cookie comes back (CHIPS).
+/// A connect's answer is a top-level GET from another site; a launch may run in the EHR's frame.
 fn flow_cookie(kind: FlowKind, state: &str, value: &str) -> String {
-    let site = match kind {
-        FlowKind::Connect => "SameSite=Lax",
-        FlowKind::Launch => "SameSite=None; Partitioned",
-    };
-    format!("{}={value}; Path=/; Secure; HttpOnly; {site}; Max-Age={LIFE}", cookie_name(state))
+    set_cookie(&cookie_name(state), value, reach(kind), LIFE)
+}
+
+/// Where the cookie of a flow has to come back.
+pub const fn reach(kind: FlowKind) -> Reach {
+    match kind {
+        FlowKind::Connect => Reach::Own,
+        FlowKind::Launch => Reach::Framed,
+    }
 }
 
 fn flow_place<'a>(practice: &'a PracticeId, state_hash: &'a str) -> Place<'a> {

@@ -69,7 +69,7 @@ impl Opened {
     }
 
     fn caller(&self, request_id: &str) -> Caller {
-        let actor = self.clinician.as_ref().map_or(Actor::Browser, Clinician::actor);
+        let actor = self.clinician.as_ref().map_or(Actor::Browser, super::launch::actor);
         Caller { practice: self.session.practice.clone(), actor, request_id: request_id.into() }
     }
 }
@@ -144,7 +144,7 @@ pub async fn show(app: &App, opened: &Opened, with_documents: bool, request_id: 
     }
     let session = &opened.session;
     let sealed = session.access_token.as_deref().ok_or(Code::TokenExpired)?;
-    let token = holder(session).open(app, "access_token", sealed)?;
+    let token = Holder::launch(session).open(app, "access_token", sealed)?;
     let headers = opened.ready.headers();
     let client = fhir(app, opened, &token, &headers);
     let patient_id = session.context.patient.as_deref();
@@ -211,10 +211,6 @@ fn note(kind: &str, error: &FhirError) -> Code {
     error.code()
 }
 
-fn holder(session: &LaunchSession) -> Holder<'_> {
-    Holder { practice: &session.practice, table: "launch_sessions", row: session.id.as_str(), terms: &session.terms }
-}
-
 /// Ends a launch: forgets its tokens here, and revokes them at the EHR where it can be.
 ///
 /// # Errors
@@ -226,7 +222,7 @@ pub async fn sign_out(app: &App, opened: &Opened, request_id: &str) -> Outcome<R
 /// Ends a launch, whoever asks for it.
 pub(super) async fn end(app: &App, caller: &Caller, session: &LaunchSession, how: LaunchEnd) -> Outcome<Revocation> {
     let (access, refresh) = (session.access_token.as_deref(), session.refresh_token.as_deref());
-    let retiring = retire::grant(app, &session.provider, holder(session), access, refresh).await;
+    let retiring = retire::grant(app, &session.provider, Holder::launch(session), access, refresh).await;
     let mut tx = app.db.begin_write().await?;
     launch::end(&mut tx, &session.practice, &session.id, how, app.clock.now()).await?;
     tx.commit().await.map_err(StoreError::from)?;

@@ -74,12 +74,12 @@ pub async fn check(app: &App, asked: &Asked<'_>) -> Outcome<()> {
     registry::resolve(app, asked).await.map(|_| ())
 }
 
-/// Sends the browser on to the EHR's authorize page.
+/// Sends the browser on to the EHR's authorize page. Answers, too, who may frame a page of ours on this way.
 ///
 /// # Errors
 /// `invalid_issuer` when no practice, or more than one, is configured for it; `discovery_failed`,
 /// `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`, `rate_limited`.
-pub async fn start(app: &App, asked: &Asked<'_>, origin: &Origin) -> Outcome<Started> {
+pub async fn start(app: &App, asked: &Asked<'_>, origin: &Origin) -> Outcome<(Started, Vec<String>)> {
     if asked.launch.is_empty() || asked.launch.len() > MAX_HANDLE {
         return Err(Failure::explained(Code::InvalidIssuer, "no usable launch parameter"));
     }
@@ -89,9 +89,9 @@ pub async fn start(app: &App, asked: &Asked<'_>, origin: &Origin) -> Outcome<Sta
     let scopes = scopes_to_ask(app, ready.plugin, ready.flags);
     let issuer = ready.config.issuer.to_string();
     let frame_origins = frame_origins(app, &caller.practice, [&issuer, &ready.fhir_base]).await?;
-    let launch =
-        EhrLaunch { handle: asked.launch, iss: asked.iss.trim_end_matches('/'), frame_origins: &frame_origins };
-    authorization::begin(app, &caller, &Ask { ready: &ready, scopes: &scopes, launch: Some(launch) }).await
+    let launch = EhrLaunch { handle: asked.launch, iss: asked.iss.trim_end_matches('/') };
+    let ask = Ask { ready: &ready, scopes: &scopes, launch: Some(launch) };
+    Ok((authorization::begin(app, &caller, &ask).await?, frame_origins))
 }
 
 /// Who may frame a practice's launches: the origins of the EHR's addresses, and those that the practice
@@ -120,7 +120,10 @@ pub async fn finish(app: &App, answer: &AuthorizationAnswer, row: &FlowRow, orig
     let mut recorder = Recorder::resume(app, row, request_id).await;
     let result = complete(app, answer, row, &caller, &mut recorder).await;
     recorder.end(app, &result).await;
-    limit::launch_opened(app, origin.ip).await?;
+    if let Err(error) = limit::launch_opened(app, origin.ip).await {
+        // Costs the address a place under its limit, never the launch.
+        tracing::warn!(request.id = request_id, error = %error, "an opened launch was not counted");
+    }
     if let Err(failure) = &result {
         let event = caller.event(app, "launch.opened", row.provider.as_str(), failure.code().name());
         audit::add(app.db.pool(), &event).await?;
@@ -159,7 +162,7 @@ async fn complete(
     let cookie = app.ids.token();
     let session = session(app, row, &granted, known.as_ref(), &cookie)?;
     launch::add(&mut tx, &session).await?;
-    let actor = known.as_ref().map_or(Actor::Browser, Clinician::actor);
+    let actor = known.as_ref().map_or(Actor::Browser, actor);
     let caller = Caller { actor, ..caller.clone() };
     audit::add(&mut *tx, &caller.event(app, "launch.opened", session.id.as_str(), "ok")).await?;
     tx.commit().await.map_err(StoreError::from)?;
@@ -167,12 +170,9 @@ async fn complete(
     Ok(Launched { id: session.id, cookie, life })
 }
 
-impl Clinician {
-    /// The person as the one who acts.
-    pub(super) fn actor(&self) -> Actor {
-        let name = self.name.clone().or_else(|| self.fhir_user.clone()).unwrap_or_else(|| self.subject.clone());
-        Actor::Clinician { id: self.id.clone(), name }
-    }
+/// The person as the one who acts.
+pub(super) fn actor(person: &Clinician) -> Actor {
+    Actor::Clinician { id: person.id.clone(), name: person.label().to_owned() }
 }
 
 fn session(

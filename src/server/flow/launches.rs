@@ -28,7 +28,7 @@ pub async fn page(app: &App, caller: &Caller) -> Outcome<LaunchesPage> {
     caller.require(Permission::ReadMembers)?;
     let people = clinician::list(&app.db, &caller.practice).await?;
     let launches = launch::list(&app.db, &caller.practice, LISTED).await?;
-    let names: BTreeMap<_, _> = people.iter().map(|person| (&person.id, name(person))).collect();
+    let names: BTreeMap<_, _> = people.iter().map(|person| (&person.id, person.label().to_owned())).collect();
     Ok(LaunchesPage {
         launches: launches.iter().map(|session| launch_view(session, &names)).collect(),
         clinicians: people.iter().map(clinician_view).collect(),
@@ -36,10 +36,6 @@ pub async fn page(app: &App, caller: &Caller) -> Outcome<LaunchesPage> {
         may_manage: caller.may(Permission::ManageMembers),
         now: app.clock.now(),
     })
-}
-
-fn name(person: &Clinician) -> String {
-    person.name.clone().or_else(|| person.fhir_user.clone()).unwrap_or_else(|| person.subject.clone())
 }
 
 fn clinician_view(person: &Clinician) -> ClinicianView {
@@ -54,10 +50,9 @@ fn clinician_view(person: &Clinician) -> ClinicianView {
 }
 
 fn launch_view(session: &LaunchSession, names: &BTreeMap<&ClinicianId, String>) -> LaunchView {
-    let plugin = provider::by_id(&session.provider);
     LaunchView {
         id: session.id.clone(),
-        provider: plugin.map_or_else(|| session.provider.to_string(), |plugin| plugin.display_name().to_owned()),
+        provider: provider::name_of(&session.provider),
         clinician: session.clinician.as_ref().and_then(|id| names.get(id).cloned()),
         started_at: session.started_at,
         expires_at: session.expires_at,

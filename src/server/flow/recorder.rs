@@ -148,10 +148,9 @@ pub async fn page(app: &App, caller: &Caller, request_id: &str) -> Outcome<Recor
 }
 
 fn view(recording: Recording) -> RecordingView {
-    let plugin = provider::by_id(&recording.provider);
     RecordingView {
         id: recording.id,
-        provider: plugin.map_or_else(|| recording.provider.to_string(), |plugin| plugin.display_name().to_owned()),
+        provider: provider::name_of(&recording.provider),
         is_launch: recording.kind == FlowKind::Launch,
         started_at: recording.started_at,
         outcome: recording.outcome,

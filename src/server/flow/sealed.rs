@@ -11,6 +11,7 @@ use crate::server::App;
 use crate::server::failure::Outcome;
 use crate::server::smart::token::TokenAnswer;
 use crate::server::store::connection::{Connection, SealedTokens, Terms};
+use crate::server::store::launch::LaunchSession;
 use crate::server::vault::Place;
 
 /// A grant whose tokens are kept: whose, in which row, on which terms.
@@ -31,6 +32,12 @@ impl<'a> Holder<'a> {
     pub fn connection(connection: &'a Connection) -> Self {
         let Connection { practice, id, terms, .. } = connection;
         Self { practice, table: "connections", row: id.as_str(), terms }
+    }
+
+    /// A launch.
+    pub fn launch(session: &'a LaunchSession) -> Self {
+        let LaunchSession { practice, id, terms, .. } = session;
+        Self { practice, table: "launch_sessions", row: id.as_str(), terms }
     }
 
     /// Seals the tokens of an answer.

@@ -32,6 +32,13 @@ pub struct Clinician {
     pub last_seen_at: Timestamp,
 }
 
+impl Clinician {
+    /// What they are called: the name, the record, or at least who the EHR says they are.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().or(self.fhir_user.as_deref()).unwrap_or(&self.subject)
+    }
+}
+
 /// Notes that a person came, and answers how they stand. `seen.status` is what a new one gets, and one
 /// who still waits; a decision stays. An unknown name does not replace a known one.
 ///

@@ -10,54 +10,34 @@ use crate::api::launches::{DecideClinician, RevokeLaunch, SaveLaunchSettings};
 use crate::model::draft::Draft;
 use crate::model::launch::{ClinicianStatus, ClinicianView, LaunchView, LaunchesPage};
 use crate::model::time::Timestamp;
-use crate::ui::browser::Answer;
 use crate::ui::part::badge::{Tone, badge};
 use crate::ui::part::checkbox::checkbox;
 use crate::ui::part::empty::Empty;
 use crate::ui::part::field::Field;
-use crate::ui::part::loading::{Loaded, load_once, use_draft, with_data};
+use crate::ui::part::loading::{load_once, use_draft, with_data};
 use crate::ui::part::message::{Messages, message_area};
 use crate::ui::part::panel::{PageHeader, Panel};
-use crate::ui::part::post_form::PostForm;
 use crate::ui::part::time::ago;
-use crate::ui::text::Notice;
-
-#[derive(Clone, Copy)]
-struct State {
-    data: Loaded<LaunchesPage>,
-    messages: Messages,
-}
-
-impl State {
-    fn answered(self, done: Notice) -> Callback<Answer> {
-        Callback::new(move |answer: Answer| match answer {
-            Ok(_) => {
-                self.messages.notice(done);
-                self.data.refetch();
-            }
-            Err(problem) => self.messages.refuse(problem),
-        })
-    }
-}
 
 /// The page.
 pub fn launches() -> AnyView {
-    let state = State { data: load_once(api::launches::launches), messages: Messages::from_query() };
-    let body = with_data(state.data, use_draft(), move |page, draft| body(&page, draft.as_ref(), state));
+    let messages = Messages::from_query();
+    let data = load_once(api::launches::launches);
+    let body = with_data(data, use_draft(), move |page, draft| body(&page, draft.as_ref(), messages));
     view! { <Title text="EHR launches"/> {body} }.into_any()
 }
 
-fn body(page: &LaunchesPage, draft: Option<&Draft>, state: State) -> AnyView {
-    state.messages.seed(draft);
+fn body(page: &LaunchesPage, draft: Option<&Draft>, messages: Messages) -> AnyView {
+    messages.seed(draft);
     view! {
         <PageHeader title="EHR launches" text="People who open this application from inside the EHR, and what they have open."/>
-        {message_area(state.messages, vec![("frame_origins".into(), "Further EHR addresses".into())])}
-        <div class="space-y-6">{people(page, state)} {open(page, state)} {rules(page, draft, state)}</div>
+        {message_area(messages, vec![("frame_origins".into(), "Further EHR addresses".into())])}
+        <div class="space-y-6">{people(page)} {open(page)} {rules(page, draft, messages)}</div>
     }
     .into_any()
 }
 
-fn people(page: &LaunchesPage, state: State) -> AnyView {
+fn people(page: &LaunchesPage) -> AnyView {
     if page.clinicians.is_empty() {
         return view! {
             <section class="panel" aria-label="People">
@@ -72,8 +52,7 @@ fn people(page: &LaunchesPage, state: State) -> AnyView {
         }
         .into_any();
     }
-    let rows: Vec<_> =
-        page.clinicians.iter().map(|person| person_row(person, page.may_manage, page.now, state)).collect();
+    let rows: Vec<_> = page.clinicians.iter().map(|person| person_row(person, page.may_manage, page.now)).collect();
     view! {
         <section class="panel" aria-label="People">
             <table class="grid-table">
@@ -92,7 +71,7 @@ fn people(page: &LaunchesPage, state: State) -> AnyView {
     .into_any()
 }
 
-fn person_row(person: &ClinicianView, may_manage: bool, now: Timestamp, state: State) -> AnyView {
+fn person_row(person: &ClinicianView, may_manage: bool, now: Timestamp) -> AnyView {
     let (tone, word) = match person.status {
         ClinicianStatus::Pending => (Tone::Attention, "Waits for approval"),
         ClinicianStatus::Approved => (Tone::Good, "Approved"),
@@ -104,11 +83,11 @@ fn person_row(person: &ClinicianView, may_manage: bool, now: Timestamp, state: S
         (may_manage && person.status != status).then(|| {
             let id = person.id.to_string();
             view! {
-                <PostForm action=DecideClinician::PATH on_answer=state.answered(Notice::Decided)>
+                <form method="post" action=DecideClinician::PATH>
                     <input type="hidden" name="clinician" value=id/>
                     <input type="hidden" name="decision" value=status.as_str()/>
                     <button class="btn btn-sm" aria-label=about>{label}</button>
-                </PostForm>
+                </form>
             }
         })
     };
@@ -139,9 +118,8 @@ fn record(person: &ClinicianView) -> String {
     }
 }
 
-fn open(page: &LaunchesPage, state: State) -> Option<AnyView> {
-    let rows: Vec<_> =
-        page.launches.iter().map(|launch| launch_row(launch, page.may_manage, page.now, state)).collect();
+fn open(page: &LaunchesPage) -> Option<AnyView> {
+    let rows: Vec<_> = page.launches.iter().map(|launch| launch_row(launch, page.may_manage, page.now)).collect();
     (!rows.is_empty()).then(|| {
         view! {
             <Panel id="open" title="Launches" text="Each ends with its access token. Whose chart it was is in the EHR.">
@@ -163,15 +141,15 @@ fn open(page: &LaunchesPage, state: State) -> Option<AnyView> {
     })
 }
 
-fn launch_row(launch: &LaunchView, may_manage: bool, now: Timestamp, state: State) -> AnyView {
+fn launch_row(launch: &LaunchView, may_manage: bool, now: Timestamp) -> AnyView {
     let live = launch.ended_at.is_none() && launch.expires_at > now;
     let end = (live && may_manage).then(|| {
         let id = launch.id.to_string();
         view! {
-            <PostForm action=RevokeLaunch::PATH on_answer=state.answered(Notice::LaunchEnded)>
+            <form method="post" action=RevokeLaunch::PATH>
                 <input type="hidden" name="launch" value=id/>
                 <button class="btn btn-sm">"End now"</button>
-            </PostForm>
+            </form>
         }
     });
     view! {
@@ -186,7 +164,7 @@ fn launch_row(launch: &LaunchView, may_manage: bool, now: Timestamp, state: Stat
     .into_any()
 }
 
-fn rules(page: &LaunchesPage, draft: Option<&Draft>, state: State) -> AnyView {
+fn rules(page: &LaunchesPage, draft: Option<&Draft>, messages: Messages) -> AnyView {
     let refused = draft.filter(|draft| draft.form == "save_launch_settings");
     let on = |key: &str, saved: bool| refused.map_or(saved, |_| typed(refused, key) == "true");
     let origins = refused.map_or_else(|| page.settings.frame_origins.join(" "), |_| typed(refused, "frame_origins"));
@@ -195,7 +173,7 @@ fn rules(page: &LaunchesPage, draft: Option<&Draft>, state: State) -> AnyView {
     let closed = !page.may_manage;
     view! {
         <Panel id="rules" title="What launches may do">
-            <PostForm action=SaveLaunchSettings::PATH on_answer=state.answered(Notice::Saved)>
+            <form method="post" action=SaveLaunchSettings::PATH>
                 <fieldset class="space-y-5" disabled=closed>
                     <legend class="sr-only">"What launches may do"</legend>
                     {checkbox(
@@ -219,11 +197,11 @@ fn rules(page: &LaunchesPage, draft: Option<&Draft>, state: State) -> AnyView {
                         placeholder="https://ehr.example.com"
                         value=origins
                         optional=true
-                        messages=state.messages
+                        messages=messages
                     />
                     <button class="btn btn-primary" id="save-rules">"Save"</button>
                 </fieldset>
-            </PostForm>
+            </form>
         </Panel>
     }
     .into_any()

@@ -9,6 +9,7 @@ use crate::model::time::Timestamp;
 use crate::server::fhir::document_reference::DocumentSummary;
 use crate::server::fhir::encounter::EncounterSummary;
 use crate::server::flow::embed::{Opened, Part, Shown};
+use crate::server::store::clinician::Clinician;
 use crate::ui::text;
 
 /// A part of the view.
@@ -232,12 +233,7 @@ fn day(date_time: &str) -> String {
 
 fn about(opened: &Opened, now: Timestamp) -> AnyView {
     let session = &opened.session;
-    let who = match &opened.clinician {
-        Some(person) => {
-            person.name.clone().or_else(|| person.fhir_user.clone()).unwrap_or_else(|| person.subject.clone())
-        }
-        None => "The EHR did not say".into(),
-    };
+    let who = opened.clinician.as_ref().map_or("The EHR did not say", Clinician::label).to_owned();
     let context = &session.context;
     let optional = |name: &'static str, value: Option<String>| {
         value.map(|value| {

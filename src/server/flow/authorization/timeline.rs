@@ -123,8 +123,7 @@ pub(super) fn came_back(app: &App, recorder: &mut Recorder, answer: &Authorizati
         ("error_description", answer.error_description.is_some()),
         ("error_uri", answer.error_uri.is_some()),
     ];
-    let names: Vec<_> = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
-    recorder.fact("Parameters", names.join(", "));
+    recorder.fact("Parameters", names_of(&given));
     if let Some(error) = &answer.error {
         recorder.fact("Error", known(std::iter::once(error.as_str()), &ERRORS));
     }
@@ -137,8 +136,7 @@ pub(super) fn exchanged(recorder: &mut Recorder, tokens: &TokenAnswer, terms: &T
         ("scope", tokens.scope.is_some()),
         ("expires_in", tokens.expires_in.is_some()),
     ];
-    let names: Vec<_> = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
-    recorder.fact("Besides the access token", if names.is_empty() { "nothing".into() } else { names.join(", ") });
+    recorder.fact("Besides the access token", names_of(&given));
     if let Some(seconds) = tokens.expires_in {
         recorder.fact("Lives", format!("{seconds} s"));
     }
@@ -184,8 +182,13 @@ pub(super) fn context(app: &App, recorder: &mut Recorder, tokens: &TokenAnswer) 
         ("tenant", tokens.tenant.is_some()),
         ("fhirContext", tokens.fhir_context.is_some()),
     ];
-    let names: Vec<_> = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect();
-    recorder.fact("Given", if names.is_empty() { "nothing".into() } else { names.join(", ") });
+    recorder.fact("Given", names_of(&given));
+}
+
+/// The names of what is given.
+fn names_of(given: &[(&str, bool)]) -> String {
+    let names: Vec<_> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }
 
 fn origin(address: &str) -> String {
