@@ -8,6 +8,7 @@ mod connect;
 mod dialects;
 mod docs;
 mod faults;
+mod inferno;
 mod keys;
 mod launch;
 mod layers;
