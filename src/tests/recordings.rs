@@ -1,7 +1,9 @@
 //! Recordings of connects and launches: they explain a failure, and give nothing away.
 
+use std::sync::{Arc, Mutex};
+
 use ehr_integrations::model::role::{Role, TokenScope};
-use ehr_integrations::sandbox::Personality;
+use ehr_integrations::sandbox::{Endpoint, Fault, Personality};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -153,9 +155,30 @@ async fn a_stray_answer_does_not_end_a_recording(#[case] db: Db) {
     assert!(steps(&list["recordings"][0]).contains(&("callback", Some("cookie_blocked"))));
 }
 
-/// What must not be found anywhere: in recordings, nor in the database's file.
+/// Everything that is logged on this thread, and it is all on this one.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What must not be found anywhere: in recordings, in the log, nor in the database's file.
 #[tokio::test]
 async fn nothing_is_given_away() {
+    let log = Log::default();
+    let writer = log.clone();
+    // Ours to the last word; of the libraries what is on by default.
+    let filter = tracing_subscriber::EnvFilter::new("info,sqlx=warn,ehr_integrations=trace");
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
     let mut scene = Scene::new(Db::Sqlite, Personality::default()).await;
     let [authorize, callback, _] = scene.connect("allow").await;
     let stats = scene.app.sandbox.stats();
@@ -167,6 +190,14 @@ async fn nothing_is_given_away() {
     }
     let form = stats.last_token_form.iter().filter(|(name, _)| name == "code_verifier" || name == "code");
     canaries.extend(form.map(|(_, value)| value.clone()));
+    // Things go wrong, too: what is said then is said with less care.
+    for fault in [Fault::Malformed, Fault::Status(500), Fault::OAuthError("invalid_grant".into())] {
+        scene.app.sandbox.inject(Endpoint::Token, fault);
+        let [_, callback, _] = scene.connect("allow").await;
+        let url = url::Url::parse(&callback).unwrap();
+        canaries.extend(url.query_pairs().filter(|(name, _)| name == "code").map(|(_, value)| value.into_owned()));
+    }
+    scene.connect("allow").await;
     // Ending the connection shows the tokens on the wire.
     let end = scene.app.server.post("/api/disconnect").add_header("cookie", scene.owner.as_str());
     end.form(&[("provider", "generic")]).await.assert_status_ok();
@@ -174,12 +205,16 @@ async fn nothing_is_given_away() {
     assert!(canaries.len() >= 8, "{canaries:?}");
     let recordings = scene.list("").await.to_string();
     let file = scene.app.database_bytes();
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(log.contains("request refused"), "the log is read: {log}");
     for canary in &canaries {
         assert!(!recordings.contains(canary.as_str()), "{canary} is in a recording");
+        assert!(!log.contains(canary.as_str()), "{canary} is in the log");
         assert!(!file.windows(canary.len()).any(|window| window == canary.as_bytes()), "{canary} is in the database");
     }
     // Whose chart it was is not in a recording either.
-    assert!(!recordings.contains(&scene.app.sandbox.first_patient_id()));
+    let patient = scene.app.sandbox.first_patient_id();
+    assert!(!recordings.contains(&patient) && !log.contains(&patient));
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use url::Url;
 
@@ -18,32 +19,50 @@ use crate::server::net::{Http, NetError, Request};
 #[serde(default)]
 pub struct SmartConfiguration {
     /// The OpenID issuer, when the EHR has one.
+    #[serde(deserialize_with = "lenient")]
     pub issuer: Option<String>,
     /// The keys that sign its identity tokens.
+    #[serde(deserialize_with = "lenient")]
     pub jwks_uri: Option<String>,
     /// Where the browser goes.
+    #[serde(deserialize_with = "lenient")]
     pub authorization_endpoint: String,
     /// Where codes become tokens.
+    #[serde(deserialize_with = "lenient")]
     pub token_endpoint: String,
     /// Where tokens are revoked (RFC 7009).
+    #[serde(deserialize_with = "lenient")]
     pub revocation_endpoint: Option<String>,
     /// The capability strings.
+    #[serde(deserialize_with = "lenient")]
     pub capabilities: Vec<String>,
     /// The PKCE methods; absent on some EHRs that nevertheless take S256.
+    #[serde(deserialize_with = "lenient")]
     pub code_challenge_methods_supported: Option<Vec<String>>,
     /// How clients may prove themselves.
+    #[serde(deserialize_with = "lenient")]
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// With which algorithms they may sign.
+    #[serde(deserialize_with = "lenient")]
     pub token_endpoint_auth_signing_alg_values_supported: Option<Vec<String>>,
     /// The scopes that it lists; there may be more.
+    #[serde(deserialize_with = "lenient")]
     pub scopes_supported: Option<Vec<String>>,
     /// Where tokens are introspected (RFC 7662).
+    #[serde(deserialize_with = "lenient")]
     pub introspection_endpoint: Option<String>,
     /// Whether the answer at the redirect names its issuer (RFC 9207).
+    #[serde(deserialize_with = "lenient")]
     pub authorization_response_iss_parameter_supported: bool,
     /// Where this was read.
     #[serde(skip)]
     pub source: Source,
+}
+
+/// A member of a type that we do not expect is as good as none: it must not cost the others.
+fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
 /// Where a configuration was read.
@@ -219,11 +238,67 @@ mod tests {
         assert_eq!(oauth_uris(&json!({"rest": "none"})), None);
     }
 
+    #[test]
+    fn odd_members_do_not_cost_the_others() {
+        let text = r#"{"authorization_endpoint": "https://a", "token_endpoint": "https://t", "capabilities": null,
+            "scopes_supported": "openid", "code_challenge_methods_supported": ["S256"], "issuer": 7, "more": {}}"#;
+        let read: SmartConfiguration = serde_json::from_str(text).unwrap();
+        assert_eq!((read.token_endpoint.as_str(), read.capabilities.len(), read.issuer), ("https://t", 0, None));
+        assert_eq!((read.scopes_supported, read.code_challenge_methods_supported), (None, Some(vec!["S256".into()])));
+    }
+
+    /// Any JSON: members that we know with values that nobody expects.
+    fn document() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,20}".prop_map(Value::from),
+            Just(Value::from("https://ehr.example/auth")),
+            Just(Value::from("auth/token")),
+            Just(Value::from("javascript:alert(1)")),
+            Just(Value::from("http://elsewhere.example")),
+        ];
+        let value = leaf.prop_recursive(3, 16, 4, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::btree_map("[a-z]{1,8}", inner, 0..4)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        });
+        let name = prop_oneof![
+            Just("authorization_endpoint".to_owned()),
+            Just("token_endpoint".to_owned()),
+            Just("revocation_endpoint".to_owned()),
+            Just("introspection_endpoint".to_owned()),
+            Just("jwks_uri".to_owned()),
+            Just("issuer".to_owned()),
+            Just("capabilities".to_owned()),
+            Just("scopes_supported".to_owned()),
+            Just("rest".to_owned()),
+            "[a-z_]{1,12}",
+        ];
+        proptest::collection::btree_map(name, value, 0..8).prop_map(|map| Value::Object(map.into_iter().collect()))
+    }
+
     proptest! {
         #[test]
-        fn any_document_is_read_or_refused(text in "\\PC{0,80}") {
+        fn any_text_is_read_or_refused(text in "\\PC{0,80}") {
             let _ = serde_json::from_str::<SmartConfiguration>(&text);
             let _ = with(&text);
+        }
+
+        /// Whatever an EHR publishes, an object is read, and no endpoint that comes of it leaves https.
+        #[test]
+        fn any_document_gives_safe_endpoints_or_none(document in document()) {
+            let read: SmartConfiguration = serde_json::from_value(document.clone()).unwrap();
+            if let Ok(safe) = resolve(read, "https://ehr.example/fhir") {
+                let optional = [safe.revocation_endpoint, safe.introspection_endpoint, safe.jwks_uri];
+                for endpoint in optional.iter().flatten().chain([&safe.authorization_endpoint, &safe.token_endpoint]) {
+                    prop_assert!(endpoint.starts_with("https://"), "{}", endpoint);
+                }
+            }
+            let _ = oauth_uris(&document);
         }
     }
 }
