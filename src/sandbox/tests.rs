@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tower::ServiceExt;
 
-use super::{Client, ClientAuth, Personality, Sandbox, SandboxConfig};
+use super::{Client, ClientAuth, Endpoint, Fault, Personality, Sandbox, SandboxConfig};
 
 mod assertions;
 mod clients;

@@ -104,3 +104,43 @@ async fn the_token_endpoint_can_be_slow() {
     bed.form("/auth/token", &[("grant_type", "refresh_token")]).await;
     assert!(before.elapsed().as_millis() >= 50);
 }
+
+#[tokio::test]
+async fn reading_and_writing_can_be_odd() {
+    let bed = Bed::new();
+    let token = bed.access("launch/patient user/DocumentReference.crs user/Binary.r").await;
+    let found = bed.fhir(&token, "/DocumentReference?_count=1").await;
+    assert_eq!(found.status, StatusCode::OK);
+    let url = found.json()["entry"][0]["resource"]["content"][0]["attachment"]["url"].as_str().unwrap().to_owned();
+    let path = url.strip_prefix(ORIGIN).unwrap().strip_prefix("/fhir").unwrap().to_owned();
+    assert_eq!(bed.fhir(&token, &path).await.status, StatusCode::OK);
+    bed.sandbox.set_personality(|p| {
+        p.count_refused = true;
+        p.documents_elsewhere = true;
+    });
+    assert_eq!(bed.fhir(&token, "/DocumentReference?_count=1").await.status, StatusCode::BAD_REQUEST);
+    let moved = bed.fhir(&token, &path).await;
+    assert_eq!(moved.status, StatusCode::TEMPORARY_REDIRECT);
+    let elsewhere = moved.header(header::LOCATION).strip_prefix(ORIGIN).unwrap().to_owned();
+    assert_eq!(
+        bed.fhir_at("/files", &token, elsewhere.strip_prefix("/files/").unwrap()).await.status,
+        StatusCode::BAD_REQUEST,
+        "the link proves enough"
+    );
+    assert_eq!(bed.get(&elsewhere).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn faults_hit_one_request_each() {
+    let bed = Bed::new();
+    let path = "/fhir/.well-known/smart-configuration";
+    bed.sandbox.inject(Endpoint::Discovery, Fault::Status(502));
+    bed.sandbox.inject(Endpoint::Discovery, Fault::TooManyRequests(7));
+    assert_eq!(bed.get(path).await.status, StatusCode::BAD_GATEWAY);
+    let limited = bed.get(path).await;
+    assert_eq!((limited.status, limited.header(header::RETRY_AFTER)), (StatusCode::TOO_MANY_REQUESTS, "7"));
+    assert_eq!(bed.get(path).await.status, StatusCode::OK);
+    bed.sandbox.inject(Endpoint::Authorize, Fault::OAuthError("invalid_scope".into()));
+    assert_eq!(bed.authorize(&request("public", SCOPE)).await.param("error"), "invalid_scope");
+    assert_eq!(bed.authorize(&request("public", SCOPE)).await.status, StatusCode::OK);
+}

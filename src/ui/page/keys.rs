@@ -104,7 +104,7 @@ fn key_row(key: &KeyView, set: &KeySetView, now: Timestamp) -> AnyView {
     };
     let when = match key.state {
         KeyState::Next => view! { "Published; signs " {ago(key.times.activates_at, now)} }.into_any(),
-        KeyState::Active => view! { "Since " {ago(key.times.activates_at, now)} }.into_any(),
+        KeyState::Active => view! { "First signed " {ago(key.times.activates_at, now)} }.into_any(),
         KeyState::Retiring => {
             let until = key.times.retires_at.unwrap_or(now);
             view! { "Signs no more; published until " {ago(until, now)} }.into_any()
@@ -256,10 +256,12 @@ fn fetches(fetches: &[JwksFetch], now: Timestamp) -> Option<AnyView> {
     let rows: Vec<_> = fetches
         .iter()
         .map(|fetch| {
+            let program = Some(fetch.user_agent.clone()).filter(|name| !name.is_empty());
+            let program = program.unwrap_or_else(|| "Not said".into());
             view! {
                 <tr>
                     <td><code class="small break-all">{fetch.ip.clone()}</code></td>
-                    <td data-label="Program"><span class="small break-all">{fetch.user_agent.clone()}</span></td>
+                    <td data-label="Program"><span class="small break-all">{program}</span></td>
                     <td data-label="Last">{ago(fetch.last_at, now)}</td>
                     <td data-label="First">{ago(fetch.first_at, now)}</td>
                     <td data-label="Times">{fetch.times}</td>
