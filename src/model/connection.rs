@@ -91,6 +91,8 @@ pub struct ConnectionView {
     pub expires_at: Option<Timestamp>,
     /// Whether it renews itself.
     pub renews: bool,
+    /// Whether it renews itself only while the user is signed in at the EHR (`online_access`).
+    pub online_only: bool,
     /// When the access token was last renewed.
     pub refreshed_at: Option<Timestamp>,
     /// Why it ended, when it did.

@@ -201,3 +201,16 @@ async fn what_ends_when(#[case] db: Db) {
     let refused = scene.app.server.post(url).authorization_bearer(&scene.token).json(&config).await;
     assert_eq!(refused.json::<Value>()["fields"]["generic.clientSecretExpires"], "not_a_day");
 }
+
+/// `online_access`: the EHR renews while its user is there, and the page says so.
+#[tokio::test]
+async fn access_while_the_user_is_there() {
+    let wishes = Wishes { default_scopes: Some("openid fhirUser online_access"), ..Wishes::default() };
+    let mut scene = Scene::with(Db::Sqlite, "basic", Some("s3cret"), wishes).await;
+    scene.connect("allow").await;
+    let page = settings::page(&scene.app.app, &scene.caller(), &id()).await.unwrap();
+    let connection = page.connection.unwrap();
+    assert!(connection.renews && connection.online_only, "{:?}", connection.scopes);
+    let url = format!("{}/settings/ehr-integrations/generic", scene.app.url);
+    assert!(scene.browser.get(&url).await.text.contains("while the user is signed in at the EHR"));
+}

@@ -107,6 +107,14 @@ pub(in crate::server::flow) const fn write_flags(flags: Flags) -> WriteFlags {
     }
 }
 
+/// SMART "Scopes for requesting a refresh token". What was granted decides; where that is not said, what was
+/// asked for.
+fn is_online_only(connection: &Connection) -> bool {
+    let scopes = connection.scopes_granted.as_deref().unwrap_or(&connection.terms.scopes_requested);
+    let has = |wanted: &str| scopes.split_ascii_whitespace().any(|scope| scope == wanted);
+    has("online_access") && !has("offline_access")
+}
+
 fn connection_view(connection: &Connection) -> ConnectionView {
     ConnectionView {
         status: connection.status,
@@ -123,6 +131,7 @@ fn connection_view(connection: &Connection) -> ConnectionView {
         connected_at: connection.connected_at,
         expires_at: connection.expires_at,
         renews: connection.refresh_token.is_some(),
+        online_only: is_online_only(connection),
         refreshed_at: connection.refreshed_at,
         last_problem: connection.last_problem,
     }

@@ -79,6 +79,7 @@ fn ended(status: ConnectionStatus, connection: &ConnectionView) -> Option<AnyVie
 
 fn facts(connection: &ConnectionView, now: Timestamp) -> AnyView {
     let access = match (connection.expires_at, connection.renews) {
+        (_, true) if connection.online_only => "Renews itself while the user is signed in at the EHR".into_any(),
         (Some(at), true) => view! { "Renews itself; this token ends " {ago(at, now)} }.into_any(),
         (Some(at), false) => view! { "Ends " {ago(at, now)} ", then connect again" }.into_any(),
         (None, true) => "Renews itself".into_any(),
