@@ -11,6 +11,7 @@ mod faults;
 mod inferno;
 mod keys;
 mod launch;
+mod log;
 mod layers;
 mod recordings;
 mod scene;

@@ -1,12 +1,11 @@
 //! Recordings of connects and launches: they explain a failure, and give nothing away.
 
-use std::sync::{Arc, Mutex};
-
 use ehr_integrations::model::role::{Role, TokenScope};
 use ehr_integrations::sandbox::{Endpoint, Fault, Personality};
 use rstest::rstest;
 use serde_json::{Value, json};
 
+use super::log;
 use super::support::{Browser, Db, TestApp, Wishes};
 
 const SECRET: &str = "canary-client-secret-5d1f";
@@ -155,30 +154,10 @@ async fn a_stray_answer_does_not_end_a_recording(#[case] db: Db) {
     assert!(steps(&list["recordings"][0]).contains(&("callback", Some("cookie_blocked"))));
 }
 
-/// Everything that is logged on this thread, and it is all on this one.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What must not be found anywhere: in recordings, in the log, nor in the database's file.
 #[tokio::test]
 async fn nothing_is_given_away() {
-    let log = Log::default();
-    let writer = log.clone();
-    // Ours to the last word; of the libraries what is on by default.
-    let filter = tracing_subscriber::EnvFilter::new("info,sqlx=warn,ehr_integrations=trace");
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    log::keep();
     let mut scene = Scene::new(Db::Sqlite, Personality::default()).await;
     let [authorize, callback, _] = scene.connect("allow").await;
     let stats = scene.app.sandbox.stats();
@@ -205,7 +184,7 @@ async fn nothing_is_given_away() {
     assert!(canaries.len() >= 8, "{canaries:?}");
     let recordings = scene.list("").await.to_string();
     let file = scene.app.database_bytes();
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log::kept();
     assert!(log.contains("request refused"), "the log is read: {log}");
     for canary in &canaries {
         assert!(!recordings.contains(canary.as_str()), "{canary} is in a recording");

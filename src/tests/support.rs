@@ -78,6 +78,7 @@ impl TestApp {
     }
 
     pub async fn with(db: Db, wishes: Wishes) -> Self {
+        super::log::start();
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let clock = FakeClock(Arc::new(AtomicI64::new(SystemClock.now().0)));
         let (database_url, folder) = fresh_database(db).await;

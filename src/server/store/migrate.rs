@@ -20,6 +20,7 @@ const APPEND_ONLY_POSTGRES: &str = include_str!("../../../migrations/0004_audit_
 const LAUNCHES: &str = include_str!("../../../migrations/0005_launches.sql");
 const RECORDINGS: &str = include_str!("../../../migrations/0006_recordings.sql");
 const KEYS: &str = include_str!("../../../migrations/0007_keys.sql");
+const EXPORTS: &str = include_str!("../../../migrations/0008_exports.sql");
 
 fn migrations(dialect: Dialect) -> Vec<Migration> {
     let append_only = match dialect {
@@ -34,6 +35,7 @@ fn migrations(dialect: Dialect) -> Vec<Migration> {
         (5, "launches", LAUNCHES),
         (6, "recordings", RECORDINGS),
         (7, "keys", KEYS),
+        (8, "exports", EXPORTS),
     ];
     texts
         .into_iter()
