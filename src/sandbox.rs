@@ -17,6 +17,7 @@ use axum::routing::{any, get, post};
 
 mod authorize;
 mod base;
+pub mod bulk;
 mod capability;
 mod client_auth;
 mod dates;
