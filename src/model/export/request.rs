@@ -160,7 +160,8 @@ mod tests {
         for good in ["auto", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.678+01:00"] {
             assert_eq!(ExportRequest { since: Some(good.into()), ..ExportRequest::default() }.errors(), [], "{good}");
         }
-        for bad in ["yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04Z", "2026-01-02T03:04:05+é:00"] {
+        for bad in ["yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04Z", "2026-01-02T03:04:05+é:00"]
+        {
             assert_eq!(
                 ExportRequest { since: Some(bad.into()), ..ExportRequest::default() }.errors().len(),
                 1,
