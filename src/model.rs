@@ -10,6 +10,7 @@ pub mod body;
 pub mod calendar;
 pub mod connection;
 pub mod draft;
+pub mod export;
 pub mod field;
 pub mod id;
 pub mod key;

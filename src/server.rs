@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
+pub mod bulk;
 pub mod clock;
 pub mod config;
 pub mod cookies;

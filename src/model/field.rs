@@ -112,6 +112,8 @@ pub enum Rule {
     NoOwnKeys,
     /// Not a day.
     NotADay,
+    /// Not a time to the second with a time zone, nor `auto`.
+    NotAnInstant,
     /// Not an e-mail address.
     NotAnEmail,
     /// Somebody has this e-mail address already.

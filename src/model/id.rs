@@ -48,6 +48,8 @@ ids! {
     ClinicianId;
     /// A provider plugin, for example `ecw`.
     ProviderId;
+    /// A bulk export.
+    ExportId;
     /// An API token's record (never the token itself).
     TokenId;
 }

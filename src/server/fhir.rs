@@ -7,5 +7,6 @@ pub mod capability;
 pub mod client;
 pub mod document_reference;
 pub mod encounter;
+pub mod outcome;
 pub mod patient;
 pub mod user;

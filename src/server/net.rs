@@ -13,7 +13,7 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use futures::StreamExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
@@ -45,13 +45,23 @@ pub struct Request<'a> {
     pub headers: &'a [(&'static str, String)],
 }
 
+/// What a request carries.
+pub enum Payload<'a> {
+    /// Nothing.
+    None,
+    /// A form.
+    Form(&'a [(&'a str, String)]),
+    /// A FHIR resource in JSON.
+    Fhir(Vec<u8>),
+}
+
 /// An answer.
 pub struct Answer {
     /// The status.
     pub status: StatusCode,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, at most [`MAX_BODY`] bytes.
+    /// The body, at most as many bytes as were wanted.
     pub body: Vec<u8>,
 }
 
@@ -70,7 +80,7 @@ pub enum NetError {
     /// No answer in time.
     #[error("timed out")]
     TimedOut,
-    /// More than [`MAX_BODY`] bytes.
+    /// More bytes than were wanted.
     #[error("answer too large")]
     TooLarge,
 }
@@ -101,7 +111,7 @@ impl Http {
         let policy =
             ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(1).with_jitter();
         let attempt = || async {
-            match self.send(Method::GET, request, None).await {
+            match self.send(Method::GET, request, Payload::None, MAX_BODY).await {
                 Ok(answer) if matches!(answer.status.as_u16(), 502..=504) => Err(Retry::Answer(answer)),
                 Ok(answer) => Ok(answer),
                 Err(error) => Err(Retry::Error(error)),
@@ -120,14 +130,30 @@ impl Http {
     /// # Errors
     /// See [`NetError`].
     pub async fn post_form(&self, request: &Request<'_>, form: &[(&str, String)]) -> Result<Answer, NetError> {
-        self.send(Method::POST, request, Some(form)).await
+        self.send(Method::POST, request, Payload::Form(form), MAX_BODY).await
+    }
+
+    /// Sends a request once, as it is: who calls decides what is tried again. At most `max_body` bytes of the
+    /// answer are read.
+    ///
+    /// # Errors
+    /// See [`NetError`].
+    pub async fn call(
+        &self,
+        method: Method,
+        request: &Request<'_>,
+        payload: Payload<'_>,
+        max_body: usize,
+    ) -> Result<Answer, NetError> {
+        self.send(method, request, payload, max_body).await
     }
 
     async fn send(
         &self,
         method: Method,
         request: &Request<'_>,
-        form: Option<&[(&str, String)]>,
+        payload: Payload<'_>,
+        max_body: usize,
     ) -> Result<Answer, NetError> {
         let url = self.allowed(request.url)?;
         let mut call = self.client.request(method, url).header(ACCEPT, request.accept);
@@ -137,16 +163,18 @@ impl Http {
         if let Some(token) = request.bearer {
             call = call.header(AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose_secret()))?);
         }
-        if let Some(form) = form {
-            call = call.form(form);
-        }
+        call = match payload {
+            Payload::None => call,
+            Payload::Form(form) => call.form(form),
+            Payload::Fhir(body) => call.header(CONTENT_TYPE, "application/fhir+json").body(body),
+        };
         let response = call.send().await.map_err(|error| classify(&error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut body = Vec::new();
         let mut stream = response.bytes_stream();
         while let Some(chunk) = stream.next().await {
             let chunk = chunk.map_err(|error| classify(&error))?;
-            if body.len() + chunk.len() > MAX_BODY {
+            if body.len() + chunk.len() > max_body {
                 return Err(NetError::TooLarge);
             }
             body.extend_from_slice(&chunk);

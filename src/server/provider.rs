@@ -230,6 +230,11 @@ pub const SECRET_EXPIRES: &str = "clientSecretExpires";
 /// The field that says whose keys sign. Pages show it to practices that have keys of their own.
 pub const SIGNING_KEYS: &str = "signingKeys";
 
+/// The field with the client id of the backend service, where it is registered apart.
+pub const BACKEND_CLIENT_ID: &str = "backendClientId";
+/// The field with the hosts that files of bulk exports may come from.
+pub const BULK_FILE_HOSTS: &str = "bulkFileHosts";
+
 /// The fields that every provider has.
 struct Standard {
     portal: Link,
@@ -241,6 +246,29 @@ struct Standard {
 }
 
 impl Standard {
+    /// With those of bulk exports.
+    fn fields_with_bulk(self) -> Vec<UiField> {
+        let mut fields = self.fields();
+        fields.push(plain(
+            BACKEND_CLIENT_ID,
+            "Backend client ID",
+            FieldKind::Text,
+            false,
+            "For bulk exports, if the backend service is registered under a client ID of its own.",
+            "Same as the client ID",
+        ));
+        fields.push(plain(
+            BULK_FILE_HOSTS,
+            "File hosts",
+            FieldKind::Text,
+            false,
+            "For bulk exports: other hosts that the EHR keeps export files on, separated by spaces. An export that \
+             stops at one names it.",
+            "files.ehr.example.org",
+        ));
+        fields
+    }
+
     fn fields(self) -> Vec<UiField> {
         use FieldKind::{Date, Password, Text, Url};
         let portal = self.portal;

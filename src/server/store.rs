@@ -27,6 +27,7 @@ pub mod practice;
 pub mod receipt;
 pub mod recording;
 pub mod secret;
+pub mod service_token;
 pub mod session;
 pub mod settings;
 pub mod signing;

@@ -32,6 +32,7 @@ pub const fn rule(rule: Rule) -> &'static str {
         Rule::SecretAgain => "The address or tenant changed. Enter the secret again.",
         Rule::KeyOrSecret => "Enter a client secret, or have the operator configure a signing key.",
         Rule::NoOwnKeys => "Your practice has no key of its own yet. Make one on the page of signing keys.",
+        Rule::NotAnInstant => "Enter a time with its zone, for example 2026-06-30T08:00:00Z, or auto.",
         Rule::NotADay => "Enter a day of the calendar, for example 2027-06-30.",
         Rule::NotAnEmail => "Enter an e-mail address, for example name@practice.com.",
         Rule::Taken => "Somebody already uses this e-mail address.",

@@ -233,8 +233,13 @@ pub async fn approve_key(app: &App, caller: &Caller, id: &ProviderId, audience: 
     let ready = ready(app, &caller.practice, id).await?;
     let found = discover(app, &ready).await?;
     let wanted = key_use(&ready, &found.token_endpoint);
+    // The backend service is the same application, where it has a client id of its own.
+    let backend = ready.config.value(provider::BACKEND_CLIENT_ID);
+    let backend = backend.map(|client_id| Use { client_id: client_id.to_owned(), ..wanted.clone() });
     let mut tx = app.db.begin_write().await?;
-    signing::approve(&mut tx, &caller.practice, &wanted, audience, app.clock.now()).await?;
+    for wanted in backend.iter().chain([&wanted]) {
+        signing::approve(&mut tx, &caller.practice, wanted, audience, app.clock.now()).await?;
+    }
     audit::add(&mut *tx, &caller.event(app, "key.approved", id.as_str(), "ok")).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(wanted)

@@ -33,7 +33,7 @@ impl Provider for AthenaHealth {
             client_id_help: "From the app's page in the developer portal; three-legged apps have an id of their own.",
             secret_help: "For confidential apps. Apps registered with a JWKS URL leave it empty.",
         }
-        .fields();
+        .fields_with_bulk();
         let help = "The number of the practice at athenahealth, as in Organization/a-1.Practice-NUMBER.";
         fields.push(found_at(plain(PRACTICE, "Practice ID", FieldKind::Text, true, help, "195900"), portal));
         fields.push(super::generic::client_auth_field());

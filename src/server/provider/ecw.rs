@@ -32,7 +32,7 @@ impl Provider for EClinicalWorks {
             client_id_help: "From the app's page in the developer portal.",
             secret_help: "Only for apps registered with a secret. Apps registered with a JWKS URL leave this empty.",
         }
-        .fields()
+        .fields_with_bulk()
     }
 
     fn writes(&self) -> WriteSupport {

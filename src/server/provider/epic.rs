@@ -29,7 +29,7 @@ impl Provider for Epic {
             client_id_help: "Epic gives separate ids for production and non-production: use the one for this address.",
             secret_help: "Only for apps with a client secret. Apps registered with a JWKS URL leave this empty.",
         }
-        .fields();
+        .fields_with_bulk();
         fields.push(super::generic::client_auth_field());
         fields
     }

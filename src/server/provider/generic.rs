@@ -60,7 +60,7 @@ impl Provider for Generic {
             client_id_help: "From the app's registration with the EHR.",
             secret_help: "Only for apps registered with a secret.",
         }
-        .fields();
+        .fields_with_bulk();
         fields.push(client_auth_field());
         fields.push(choice(
             "authorizeMethod",
@@ -69,6 +69,12 @@ impl Provider for Generic {
             &[("auto", "Automatic"), ("get", "GET"), ("post", "POST")],
         ));
         fields.push(audience_field());
+        fields.push(choice(
+            "backendAuth",
+            "Backend service",
+            "How bulk exports prove themselves. Automatic is the signing key, which is what the standard wants.",
+            &[("auto", "Automatic"), ("key", "Signing key (JWKS)"), ("secret", "Client secret")],
+        ));
         fields.push(choice(
             "basicEncoding",
             "Client secret encoding",

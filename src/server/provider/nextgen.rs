@@ -30,7 +30,7 @@ impl Provider for NextGen {
             client_id_help: "From the app's registration with NextGen.",
             secret_help: "For confidential apps. Public apps leave it empty.",
         }
-        .fields()
+        .fields_with_bulk()
     }
 
     fn writes(&self) -> WriteSupport {

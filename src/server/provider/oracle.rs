@@ -30,7 +30,7 @@ impl Provider for OracleHealth {
             client_id_help: "From the app's page in the code console.",
             secret_help: "For confidential apps: from the system account of the app. Public apps leave it empty.",
         }
-        .fields();
+        .fields_with_bulk();
         fields.push(super::generic::client_auth_field());
         fields
     }

@@ -34,7 +34,7 @@ impl Provider for PointClickCare {
             client_id_help: "From the app's registration with PointClickCare.",
             secret_help: "From the app's registration with PointClickCare.",
         }
-        .fields();
+        .fields_with_bulk();
         let help = "PointClickCare hands it out after your organization has written to its USCDI Connector team.";
         fields.push(found_at(plain(TENANT, "Tenant ID", FieldKind::Text, true, help, ""), portal));
         fields

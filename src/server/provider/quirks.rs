@@ -21,6 +21,9 @@ pub struct Quirks {
     pub signing_algorithms: &'static [KeyAlgorithm],
     /// Whether assertions name the address of our JWKS (`jku`).
     pub jku: bool,
+    /// Whether backend services prove themselves with the client secret (SMART "Backend Services" knows signed
+    /// assertions only).
+    pub backend_secret: bool,
     /// Which version of scopes it takes.
     pub scopes: Version,
     /// Whether a renewal names the scopes again (RFC 6749 §6 lets clients leave them out).
@@ -43,6 +46,7 @@ impl Default for Quirks {
             takes_key: false,
             signing_algorithms: &KeyAlgorithm::ALL,
             jku: false,
+            backend_secret: false,
             scopes: Version::V2,
             refresh_with_scope: false,
             refresh_token_life: None,

@@ -30,7 +30,7 @@ impl Provider for Veradigm {
             client_id_help: "From the app's page in the developer portal.",
             secret_help: "For confidential apps. Public apps leave it empty.",
         }
-        .fields()
+        .fields_with_bulk()
     }
 
     fn writes(&self) -> WriteSupport {

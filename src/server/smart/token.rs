@@ -134,6 +134,14 @@ impl TokenClient<'_> {
         self.post(form).await
     }
 
+    /// Asks for a token of the client's own (SMART "Backend Services", "Obtain access token").
+    ///
+    /// # Errors
+    /// See [`TokenError`].
+    pub async fn client_credentials(&self, scopes: &str) -> Result<TokenAnswer, TokenError> {
+        self.post(vec![("grant_type", "client_credentials".into()), ("scope", scopes.into())]).await
+    }
+
     async fn post(&self, mut form: Vec<(&'static str, String)>) -> Result<TokenAnswer, TokenError> {
         let proof = self.credential.prove(self.client_id, self.client_id_in_body);
         form.extend(proof.form);
