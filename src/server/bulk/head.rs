@@ -318,7 +318,10 @@ mod tests {
     fn a_head() {
         let line = br#"{"id":"a\u002db","x":[{"id":1}],"meta":{"tag":[{"code":"x"}],"versionId":"3","lastUpdated":"2026-01-01T00:00:00.1+01:00"},"resourceType":"Patient"}"#;
         let Ok(Parsed::Resource(head)) = parse(line, Some("Patient")) else { panic!("not taken in") };
-        assert_eq!((head.kind.as_ref(), head.id.as_ref(), head.version.as_deref(), head.partial), ("Patient", "a-b", Some("3"), false));
+        assert_eq!(
+            (head.kind.as_ref(), head.id.as_ref(), head.version.as_deref(), head.partial),
+            ("Patient", "a-b", Some("3"), false)
+        );
         assert_eq!(head.updated_at.map(|time| time.to_string()).as_deref(), Some("2025-12-31T23:00:00.100Z"));
         assert!(matches!(head.kind, Cow::Borrowed(_)));
     }
@@ -350,7 +353,8 @@ mod tests {
 
     #[test]
     fn deep_nesting_needs_no_stack() {
-        let line = format!(r#"{{"resourceType":"Patient","id":"a","x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
+        let line =
+            format!(r#"{{"resourceType":"Patient","id":"a","x":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert!(parse(line.as_bytes(), None).is_ok());
     }
 

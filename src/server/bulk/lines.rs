@@ -61,12 +61,8 @@ impl Splitter {
             line.truncate(at);
             self.end_line(line, 1, out);
         }
-        if piece.is_empty() {
-        } else if self.skipped > 0 || self.held.len() + piece.len() > self.max {
-            self.skipped += length(self.held.len() + piece.len());
-            self.held = BytesMut::new();
-        } else {
-            self.held.extend_from_slice(&piece);
+        if !piece.is_empty() {
+            self.hold(&piece);
         }
     }
 
@@ -74,6 +70,15 @@ impl Splitter {
     pub fn finish(&mut self, out: &mut Vec<Line>) {
         if self.skipped > 0 || !self.held.is_empty() {
             self.end_line(Bytes::new(), 0, out);
+        }
+    }
+
+    fn hold(&mut self, piece: &[u8]) {
+        if self.skipped > 0 || self.held.len() + piece.len() > self.max {
+            self.skipped += length(self.held.len() + piece.len());
+            self.held = BytesMut::new();
+        } else {
+            self.held.extend_from_slice(piece);
         }
     }
 
@@ -158,7 +163,14 @@ mod tests {
         let text = |pieces: &[&[u8]]| -> Vec<String> {
             split(pieces, 100)
                 .iter()
-                .map(|line| format!("{}@{}:{}", line.number, line.end, String::from_utf8_lossy(line.bytes.as_deref().unwrap_or(b"-"))))
+                .map(|line| {
+                    format!(
+                        "{}@{}:{}",
+                        line.number,
+                        line.end,
+                        String::from_utf8_lossy(line.bytes.as_deref().unwrap_or(b"-"))
+                    )
+                })
                 .collect()
         };
         assert_eq!(text(&[b"\xEF\xBB", b"\xBFa\r", b"\n\n \r\nb"]), ["1@6:a", "4@11:b"]);
@@ -175,10 +187,13 @@ mod tests {
             assert!(splitter.held.len() <= 4);
         }
         splitter.push(Bytes::from_static(b"\nab\n"), &mut out);
-        assert_eq!(out, [
-            Line { number: 1, end: 3_001, bytes: None, length: 3_000 },
-            Line { number: 2, end: 3_004, bytes: Some(Bytes::from_static(b"ab")), length: 2 },
-        ]);
+        assert_eq!(
+            out,
+            [
+                Line { number: 1, end: 3_001, bytes: None, length: 3_000 },
+                Line { number: 2, end: 3_004, bytes: Some(Bytes::from_static(b"ab")), length: 2 },
+            ]
+        );
     }
 
     #[test]

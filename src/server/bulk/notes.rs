@@ -157,10 +157,13 @@ mod tests {
         );
         let remarks = remarks(line.as_bytes()).unwrap();
         let got: Vec<_> = remarks.iter().map(|r| (r.severity.as_str(), r.code.as_str(), r.text.as_str())).collect();
-        assert_eq!(got, [
-            ("error", "processing", "ä".repeat(500).as_str()),
-            ("warning", "not-found", "gone"),
-            ("unknown", "informational", "informational"),
-        ]);
+        assert_eq!(
+            got,
+            [
+                ("error", "processing", "ä".repeat(500).as_str()),
+                ("warning", "not-found", "gone"),
+                ("unknown", "informational", "informational"),
+            ]
+        );
     }
 }
