@@ -73,6 +73,8 @@ CREATE TABLE export_files (
     -- The resource type that the manifest names; NULL in organized output, where a file has several.
     type           TEXT,
     url            TEXT NOT NULL,
+    -- Whether it wants the access token (the manifest's requiresAccessToken).
+    needs_token    BIGINT NOT NULL DEFAULT 1,
     -- Lines and bytes as the manifest says, if it does.
     expected_lines BIGINT,
     expected_bytes BIGINT,

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
+use tokio::sync::Notify;
 
 pub mod bulk;
 pub mod clock;
 pub mod config;
 pub mod cookies;
+pub mod engine;
 pub mod failure;
 pub mod fhir;
 pub mod flow;
@@ -57,6 +59,8 @@ pub struct Installation {
     pub key_sets: KeySets,
     /// The EHRs' colours.
     pub styles: StyleCache,
+    /// Told when an export may be due.
+    pub exports: Notify,
     /// Who fetched a JWKS within the last minute.
     pub jwks_fetches: Cache<String, ()>,
 }
@@ -87,6 +91,7 @@ impl App {
             discovery: DiscoveryCache::default(),
             key_sets: KeySets::default(),
             styles: StyleCache::default(),
+            exports: Notify::new(),
             jwks_fetches: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_mins(1)).build(),
             clock,
             config,

@@ -16,6 +16,8 @@ pub mod clinician;
 pub mod connection;
 pub mod dialect;
 pub mod draft;
+pub mod export;
+pub mod export_manifest;
 pub mod flow;
 pub mod key;
 pub mod launch;
