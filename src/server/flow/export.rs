@@ -169,6 +169,15 @@ pub async fn page(app: &App, caller: &Caller) -> Outcome<ExportsPage> {
     })
 }
 
+/// A number that changes with every change of the practice's exports.
+///
+/// # Errors
+/// `forbidden`.
+pub async fn stamp(app: &App, caller: &Caller) -> Outcome<i64> {
+    caller.require(Permission::Export)?;
+    Ok(export::stamp(&app.db, &caller.practice).await?)
+}
+
 /// The files of an export after the one of this number.
 ///
 /// # Errors

@@ -195,6 +195,20 @@ pub async fn list(db: &Database, practice: &PracticeId, limit: i64) -> Stored<Ve
     rows.iter().map(read).collect()
 }
 
+/// A number that changes with every change of a practice's exports.
+///
+/// # Errors
+/// When the database fails.
+pub async fn stamp(db: &Database, practice: &PracticeId) -> Stored<i64> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(version + 1), 0) AS BIGINT) AS stamp FROM exports WHERE practice_id = $1",
+    )
+    .bind(practice.to_string())
+    .fetch_one(db.pool())
+    .await?;
+    Ok(row.try_get("stamp")?)
+}
+
 /// The complete exports of a source, newest first: what `since` may be taken from.
 ///
 /// # Errors
@@ -296,13 +310,15 @@ pub async fn release(db: &Database, id: &ExportId, fence: i64) -> Stored<()> {
     Ok(())
 }
 
-/// Keeps where an export stands, under the fence of whoever works on it. Holding is only added, never taken away.
+/// Keeps where an export stands, under the fence of whoever works on it. Holding is only added, never taken away;
+/// an end that was asked for meanwhile is due at once.
 ///
 /// # Errors
 /// [`StoreError::NotOne`] when the fence is not ours any more.
 pub async fn save(tx: &mut Tx, export: &Export, fence: i64) -> Stored<()> {
     let result = sqlx::query(
-        "UPDATE exports SET state = $3, life = $4, progress = $5, transaction_time = $6, next_at = $7, next_why = $8, \
+        "UPDATE exports SET state = $3, life = $4, progress = $5, transaction_time = $6, next_why = $8, \
+         next_at = CASE WHEN cancel_asked = 1 AND $12 = 0 THEN 0 ELSE $7 END, \
          expires_at = $9, finished_at = $10, paused = CASE WHEN $11 = 1 THEN 1 ELSE paused END, version = version + 1 \
          WHERE id = $1 AND lease_fence = $2",
     )
@@ -317,6 +333,7 @@ pub async fn save(tx: &mut Tx, export: &Export, fence: i64) -> Stored<()> {
     .bind(export.expires_at.map(|time| time.0))
     .bind(export.finished_at.map(|time| time.0))
     .bind(i64::from(export.paused))
+    .bind(i64::from(export.cancel_asked))
     .execute(&mut **tx)
     .await?;
     hit_one(&result, "export")
