@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::people::{ORGANIZATION, USERS};
 
-const GIVEN: [(&str, &str); 36] = [
+/// Given names, each with a gender.
+pub(super) const GIVEN: [(&str, &str); 36] = [
     ("Amina", "female"),
     ("Noah", "male"),
     ("Zoë", "female"),
@@ -46,7 +47,8 @@ const GIVEN: [(&str, &str); 36] = [
     ("Sam", "unknown"),
 ];
 
-const FAMILY: [&str; 32] = [
+/// Family names.
+pub(super) const FAMILY: [&str; 32] = [
     "Abara",
     "Nguyen",
     "Müller",
@@ -110,15 +112,24 @@ impl Dice {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5ab0_7a6e_d5e4_11e5)
     }
 
-    /// A number from 0 up to, but not including, `sides`.
-    pub(super) fn roll(&mut self, sides: usize) -> usize {
+    /// A generator with this very state.
+    pub(super) fn of(state: u64) -> Self {
+        Self(state)
+    }
+
+    /// The next 64 bits.
+    pub(super) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
+        z ^ (z >> 31)
+    }
+
+    /// A number from 0 up to, but not including, `sides`.
+    pub(super) fn roll(&mut self, sides: usize) -> usize {
         let sides = u64::try_from(sides.max(1)).unwrap_or(1);
-        usize::try_from(z % sides).unwrap_or_default()
+        usize::try_from(self.bits() % sides).unwrap_or_default()
     }
 
     /// One of a list.
