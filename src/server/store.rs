@@ -76,6 +76,9 @@ pub enum StoreError {
         /// How many rows were hit.
         rows: u64,
     },
+    /// The writer of bulk exports failed.
+    #[error("bulk writer: {0}")]
+    Writer(String),
     /// A column holds what we never write there.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
