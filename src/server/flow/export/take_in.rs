@@ -15,7 +15,7 @@ use crate::model::export::{Life, Wait};
 use crate::model::time::Timestamp;
 use crate::server::bulk::run::{self, Job, Ran, RunError};
 use crate::server::bulk::write::{Target, WriteError};
-use crate::server::failure::{Failure, Outcome};
+use crate::server::failure::Outcome;
 use crate::server::store::{StoreError, export_manifest};
 
 /// How long files are left alone whose addresses could not be renewed, in seconds.
