@@ -46,6 +46,7 @@ mod tests;
 mod token;
 mod write;
 
+pub use bulk::{Bulk, BulkStats, Dialect, Issue, Synthetic};
 pub use error::SandboxError;
 pub use faults::{Endpoint, Fault};
 pub use personality::Personality;
@@ -137,6 +138,8 @@ pub struct Stats {
     pub last_token_authorization: Option<String>,
     /// Tokens presented to the revocation endpoint by an authenticated client, as sent.
     pub revoked_tokens: Vec<String>,
+    /// What arrived at the bulk server.
+    pub bulk: BulkStats,
 }
 
 /// The stand-in EHR; clones share one state.
@@ -163,6 +166,7 @@ struct Inner {
     client_keys: client_auth::KeyCache,
     signer: jose::Signer,
     faults: Mutex<faults::Faults>,
+    bulk: Mutex<bulk::Jobs>,
 }
 
 /// A poisoned lock still holds plain data; a rehearsal server goes on with it.
@@ -193,6 +197,7 @@ impl Sandbox {
                 client_keys: client_auth::KeyCache::default(),
                 signer: jose::Signer::generate()?,
                 faults: Mutex::default(),
+                bulk: Mutex::default(),
             }),
         })
     }
@@ -215,6 +220,8 @@ impl Sandbox {
             .route("/auth/introspect", post(inspect::introspect))
             .route("/auth/revoke", post(inspect::revoke))
             .route("/files/{token}", get(fhir::file))
+            .route("/bulk/status/{job}", get(bulk::poll).delete(bulk::end))
+            .route("/bulk/files/{job}/{name}", get(bulk::file))
             .route("/sandbox/personality", post(personality::change))
             .route("/sandbox/faults", post(faults::inject))
             .route("/fhir", any(fhir::dispatch))
@@ -226,6 +233,15 @@ impl Sandbox {
             .with_state(self.clone())
     }
 
+    /// The file store of exports, for a listener of its own: `Bulk::file_origin` names it, and it refuses bearer
+    /// tokens.
+    pub fn file_host(&self) -> Router {
+        Router::new()
+            .route("/bulk/files/{job}/{name}", get(bulk::hosted))
+            .layer(from_fn_with_state(self.clone(), faults::apply))
+            .with_state(self.clone())
+    }
+
     /// Changes the personality at run time.
     pub fn set_personality(&self, change: impl FnOnce(&mut Personality)) {
         change(&mut lock(&self.inner.personality));
@@ -234,6 +250,13 @@ impl Sandbox {
     /// Lets the next request to an endpoint go wrong; several faults wait in line.
     pub fn inject(&self, endpoint: Endpoint, fault: Fault) {
         lock(&self.inner.faults).add(endpoint, fault);
+    }
+
+    /// Lets the next few requests to an endpoint go wrong in the same way.
+    pub fn inject_times(&self, endpoint: Endpoint, fault: &Fault, times: usize) {
+        for _ in 0..times {
+            self.inject(endpoint, fault.clone());
+        }
     }
 
     /// Ends every access token that was issued so far, as an administrator of the EHR may do; with `grants`

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moka::future::Cache;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub mod bulk;
 pub mod clock;
 pub mod config;
 pub mod cookies;
+pub mod engine;
 pub mod failure;
 pub mod fhir;
 pub mod flow;
@@ -60,6 +63,10 @@ pub struct Installation {
     pub key_sets: KeySets,
     /// The EHRs' colours.
     pub styles: StyleCache,
+    /// Ends when the process stops: whatever goes on by itself looks at it.
+    pub stopping: CancellationToken,
+    /// Told when an export may be due.
+    pub exports: Notify,
     /// Who fetched a JWKS within the last minute.
     pub jwks_fetches: Cache<String, ()>,
 }
@@ -91,6 +98,8 @@ impl App {
             discovery: DiscoveryCache::default(),
             key_sets: KeySets::default(),
             styles: StyleCache::default(),
+            stopping: CancellationToken::new(),
+            exports: Notify::new(),
             jwks_fetches: Cache::builder().max_capacity(10_000).time_to_live(Duration::from_mins(1)).build(),
             clock,
             config,

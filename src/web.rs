@@ -30,6 +30,7 @@ use crate::ui::app::{App as Pages, plain_shell, shell};
 use crate::ui::part::nav;
 
 pub mod assets;
+mod bulk;
 mod connect;
 mod ehr;
 mod embed;
@@ -106,6 +107,12 @@ fn ehr_routes() -> Router<Web> {
         .route("/config", get(ehr::read_config).post(ehr::save_config))
         .route("/status", get(ehr::status))
         .route("/disconnect", post(ehr::disconnect))
+        .route("/bulk/start", post(bulk::start))
+        .route("/bulk/status", get(bulk::status))
+        .route("/bulk/jobs", get(bulk::jobs))
+        .route("/bulk/files", get(bulk::files))
+        .route("/bulk/events", get(bulk::events))
+        .route("/bulk/{order}", post(bulk::order))
         .route("/jwks", get(ehr::jwks))
         .route("/jwks/{practice}", get(ehr::practice_jwks))
         .route("/login", get(connect::login))

@@ -156,6 +156,10 @@ catalogue! {
         "Another export is running."
         "The EHR allows one export at a time."
         "Wait for it to end, or cancel it.";
+    BulkFailed "bulk_failed" 502
+        "The EHR could not complete the export."
+        "It ended the export with an error of its own."
+        "Read what the EHR says about it, then start a new export, perhaps with fewer resource types.";
     BulkExpired "bulk_expired" 410
         "The export's files are gone."
         "The EHR deletes them after some time."

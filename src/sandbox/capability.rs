@@ -7,12 +7,12 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::Sandbox;
 use super::base::Base;
 use super::error::{Outcome, fhir_json};
 use super::records::{BINARY, TYPES};
 use super::search::parameters;
 use super::write::CREATABLE;
+use super::{Sandbox, bulk};
 
 /// `{base}/metadata` (FHIR R4 "capabilities").
 pub(super) fn statement(sandbox: &Sandbox, base: Base) -> Result<Response, Outcome> {
@@ -20,7 +20,7 @@ pub(super) fn statement(sandbox: &Sandbox, base: Base) -> Result<Response, Outco
         return Err(Outcome::new(StatusCode::INTERNAL_SERVER_ERROR, "exception", "metadata is out of order"));
     }
     let resources: Vec<Value> = TYPES.iter().map(|kind| resource(kind)).collect();
-    let body = json!({
+    let mut body = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
         "experimental": true,
@@ -52,6 +52,7 @@ pub(super) fn statement(sandbox: &Sandbox, base: Base) -> Result<Response, Outco
             "interaction": [{ "code": "transaction" }]
         }]
     });
+    bulk::announce(&sandbox.personality().bulk, &mut body);
     Ok(fhir_json(StatusCode::OK, &body))
 }
 

@@ -19,7 +19,7 @@ use super::patients::text;
 use super::records::{BINARY, DOCUMENT, Row, TYPES};
 use super::scope::{self, Level, Meaning};
 use super::search::{Criterion, Query};
-use super::{Sandbox, capability, discovery, write};
+use super::{Sandbox, bulk, capability, discovery, write};
 
 /// The largest request body: a document of some megabytes in base64.
 pub(super) const BODY_LIMIT: usize = 16 * 1024 * 1024;
@@ -32,7 +32,8 @@ pub(super) struct Call<'a> {
     pub(super) base_url: String,
     /// The request headers.
     pub(super) headers: &'a HeaderMap,
-    live: Live,
+    /// Its token.
+    pub(super) live: Live,
 }
 
 /// Everything below the FHIR bases.
@@ -49,27 +50,33 @@ pub(super) async fn dispatch(State(sandbox): State<Sandbox>, request: Request) -
             return discovery::configuration(&sandbox);
         }
         (&Method::GET, ["metadata"]) => capability::statement(&sandbox, base),
-        _ => match authorized(&sandbox, base, &parts.headers) {
-            Ok(call) => route(&call, &method, &segments, query, body).await,
-            Err(outcome) => Err(outcome),
+        _ => match (authorized(&sandbox, base, &parts.headers), bulk::Reach::of(&segments)) {
+            (_, Some(_)) if sandbox.personality().bulk.no_bulk.is_some() => Err(bulk::absent(&sandbox)),
+            (Ok(call), Some(reach)) => bulk::kick_off(&call, reach, &method, parts.uri.query(), body).await,
+            (Ok(call), None) => route(&call, &method, &segments, query, body).await,
+            (Err(outcome), _) => Err(outcome),
         },
     };
     result.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// The bearer token of a request, if it is good at this base (RFC 6750 §2.1 and §3.1).
-fn authorized<'a>(sandbox: &'a Sandbox, base: Base, headers: &'a HeaderMap) -> Result<Call<'a>, Outcome> {
+/// The bearer token of a request, if it is good (RFC 6750 §2.1 and §3.1).
+pub(super) fn bearer(sandbox: &Sandbox, headers: &HeaderMap) -> Result<Live, Outcome> {
     let header =
         headers.get(header::AUTHORIZATION).ok_or_else(Outcome::no_token)?.to_str().map_err(|_| Outcome::bad_token())?;
     let token = match header.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
         _ => return Err(Outcome::bad_token()),
     };
-    let live = sandbox
-        .grants()
-        .access(token, sandbox.now())
-        .filter(|live| live.grant.base.is_none_or(|bound| bound == base))
-        .ok_or_else(Outcome::bad_token)?;
+    sandbox.grants().access(token, sandbox.now()).ok_or_else(Outcome::bad_token)
+}
+
+/// The same, if it is good at this base, too.
+fn authorized<'a>(sandbox: &'a Sandbox, base: Base, headers: &'a HeaderMap) -> Result<Call<'a>, Outcome> {
+    let live = bearer(sandbox, headers)?;
+    if live.grant.base.is_some_and(|bound| bound != base) {
+        return Err(Outcome::bad_token());
+    }
     Ok(Call { sandbox, base_url: base.url(&sandbox.inner.base_url), headers, live })
 }
 
@@ -109,7 +116,8 @@ fn known(kind: &str) -> Result<&'static str, Outcome> {
     })
 }
 
-async fn whole(body: Body) -> Result<Bytes, Outcome> {
+/// The whole body of a request.
+pub(super) async fn whole(body: Body) -> Result<Bytes, Outcome> {
     to_bytes(body, BODY_LIMIT).await.map_err(|_| {
         Outcome::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", "the request body is larger than 16 MiB, or broke off")
     })

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use super::Sandbox;
+use super::bulk::Bulk;
 
 /// Named deviations of real servers, all off by default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -81,10 +82,17 @@ pub struct Personality {
     pub empty_create_body: bool,
     /// Documents are in a file store: reading one answers 307 to an address that takes no bearer token.
     pub documents_elsewhere: bool,
+    /// Clients with a secret may use client credentials, too: a backend service without keys.
+    pub backend_secret_allowed: bool,
+    /// How the bulk server differs.
+    pub bulk: Bulk,
 }
 
 /// `POST /sandbox/personality`: these deviations, and no others.
-pub(super) async fn change(State(sandbox): State<Sandbox>, Json(wanted): Json<Personality>) -> StatusCode {
-    sandbox.set_personality(|personality| *personality = wanted);
+pub(super) async fn change(State(sandbox): State<Sandbox>, Json(mut wanted): Json<Personality>) -> StatusCode {
+    sandbox.set_personality(|personality| {
+        wanted.bulk.folder = personality.bulk.folder.take();
+        *personality = wanted;
+    });
     StatusCode::NO_CONTENT
 }

@@ -22,9 +22,19 @@ pub(super) const ENCOUNTER: &str = "Encounter";
 /// The resource type of raw content.
 pub(super) const BINARY: &str = "Binary";
 
+/// The resource type of groups of patients.
+pub(super) const GROUP: &str = "Group";
+
 /// Every resource type that the server holds.
-pub(super) const TYPES: [&str; 7] =
-    [PATIENT, "Practitioner", "PractitionerRole", "Organization", ENCOUNTER, DOCUMENT, BINARY];
+pub(super) const TYPES: [&str; 8] =
+    [PATIENT, "Practitioner", "PractitionerRole", "Organization", ENCOUNTER, DOCUMENT, BINARY, GROUP];
+
+/// The group of all patients; whoever is created joins it.
+const ALL: &str = "all-patients";
+/// The group of the first few patients.
+const FIRST: &str = "first-patients";
+/// How many are in that one.
+const FEW: usize = 3;
 
 /// One resource and the patient in whose compartment it is.
 #[derive(Clone, Debug)]
@@ -80,6 +90,10 @@ impl Records {
             }
             records.add(PATIENT, owner, body);
         }
+        let ids: Vec<String> = records.ids(PATIENT).map(str::to_owned).collect();
+        // A group tells who is a patient here: it is in nobody's compartment.
+        records.add(GROUP, Some(String::new()), group(ALL, "All patients", &ids));
+        records.add(GROUP, Some(String::new()), group(FIRST, "The first patients", ids.get(..FEW).unwrap_or(&ids)));
         records
     }
 
@@ -111,7 +125,25 @@ impl Records {
         }
         let owner = if kind == PATIENT { Some(id.clone()) } else { patient };
         self.add(kind, owner, body);
+        if kind == PATIENT {
+            self.join(&id, updated);
+        }
         id
+    }
+
+    /// Lets a patient join the group of all.
+    fn join(&mut self, patient: &str, updated: &str) {
+        let groups = self.tables.get_mut(GROUP).into_iter().flat_map(|table| &mut table.rows);
+        for row in groups.filter(|row| text(&row.body, "/id") == ALL) {
+            if let Some(updating) = row.body.pointer_mut("/meta/lastUpdated") {
+                *updating = json!(updated);
+            }
+            if let Some(group) = row.body.as_object_mut()
+                && let Some(members) = group.entry("member").or_insert_with(|| json!([])).as_array_mut()
+            {
+                members.push(member(patient));
+            }
+        }
     }
 
     /// One resource.
@@ -137,4 +169,29 @@ impl Records {
             .max_by_key(|row| text(&row.body, "/period/start"))
             .map(|row| text(&row.body, "/id").to_owned())
     }
+}
+
+/// A group of persons by enumeration (FHIR R4 "Group").
+fn group(id: &str, name: &str, patients: &[String]) -> Value {
+    let mut group = json!({
+        "resourceType": GROUP,
+        "id": id,
+        "meta": test_tag(),
+        "active": true,
+        "type": "person",
+        "actual": true,
+        "name": format!("{name} (synthetic)")
+    });
+    let members: Vec<Value> = patients.iter().map(|patient| member(patient)).collect();
+    // FHIR JSON has no empty arrays.
+    if !members.is_empty()
+        && let Some(group) = group.as_object_mut()
+    {
+        group.insert("member".to_owned(), json!(members));
+    }
+    group
+}
+
+fn member(patient: &str) -> Value {
+    json!({ "entity": { "reference": format!("Patient/{patient}") } })
 }

@@ -87,6 +87,7 @@ pub(super) fn parameters(resource: &str) -> &'static [Parameter] {
                 ]
             }
         }
+        "Group" => const { &[ID, TYPE, IDENTIFIER] },
         "Organization" => const { &[ID, parameter("name", Kind::Text, &["name"])] },
         "Encounter" => {
             const {

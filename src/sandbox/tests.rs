@@ -13,6 +13,7 @@ use tower::ServiceExt;
 use super::{Client, ClientAuth, Endpoint, Fault, Personality, Sandbox, SandboxConfig};
 
 mod assertions;
+mod bulk;
 mod clients;
 mod config;
 mod fhir;

@@ -132,7 +132,12 @@ fn by_refresh(sandbox: &Sandbox, client: &Client, form: &Params) -> Result<Map<S
 
 /// SMART "Backend Services", "Obtain access token".
 fn by_credentials(sandbox: &Sandbox, client: &Client, form: &Params) -> Result<Map<String, Value>, OAuthError> {
-    if !matches!(client.auth, ClientAuth::PrivateKeyJwt { .. }) {
+    let allowed = match client.auth {
+        ClientAuth::PrivateKeyJwt { .. } => true,
+        ClientAuth::Public => false,
+        _ => sandbox.personality().backend_secret_allowed,
+    };
+    if !allowed {
         return Err(OAuthError::new("unauthorized_client", "backend services authenticate with private_key_jwt"));
     }
     let asked = form.one("scope")?.ok_or_else(|| OAuthError::new("invalid_scope", "scope is missing"))?;

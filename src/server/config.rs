@@ -53,6 +53,10 @@ pub struct Settings {
     #[arg(long, env = "EHR_ALLOW_PRIVATE_NETWORK", default_value = "0")]
     pub ehr_allow_private_network: String,
 
+    /// The longest that the EHR is left alone while it prepares a bulk export, in seconds, whatever it asks for.
+    #[arg(long, env = "EHR_BULK_MAX_POLL_SECONDS", default_value = "300")]
+    pub ehr_bulk_max_poll_seconds: i64,
+
     /// Address to listen on.
     #[arg(long, env = "LEPTOS_SITE_ADDR", default_value = "127.0.0.1:3000")]
     pub leptos_site_addr: SocketAddr,
@@ -124,6 +128,8 @@ pub struct Config {
     pub signing_key: Option<PrivateKey>,
     /// Whether private and loopback addresses may be called.
     pub allow_private_network: bool,
+    /// The longest that the EHR is left alone while it prepares a bulk export, in seconds.
+    pub bulk_max_poll_seconds: i64,
     /// How many proxies in front are trusted.
     pub trusted_proxies: usize,
     /// How long an outbound call may take in all.
@@ -187,6 +193,7 @@ impl Config {
             default_scopes: parse_scopes(&settings.smart_default_scopes)?,
             signing_key: parse_signing_key(settings),
             allow_private_network: parse_switch("EHR_ALLOW_PRIVATE_NETWORK", &settings.ehr_allow_private_network)?,
+            bulk_max_poll_seconds: parse_max_poll(settings.ehr_bulk_max_poll_seconds)?,
             trusted_proxies: settings.trusted_proxies,
             outbound_timeout: Duration::from_secs(20),
         })
@@ -247,6 +254,12 @@ fn parse_signing_key(settings: &Settings) -> Option<PrivateKey> {
     })
 }
 
+fn parse_max_poll(seconds: i64) -> Result<i64, ConfigError> {
+    let range = 1..=86_400;
+    let wrong = || ConfigError::invalid("EHR_BULK_MAX_POLL_SECONDS", "use a number of seconds from 1 to 86400");
+    range.contains(&seconds).then_some(seconds).ok_or_else(wrong)
+}
+
 fn parse_switch(variable: &'static str, text: &str) -> Result<bool, ConfigError> {
     match text.trim().to_ascii_lowercase().as_str() {
         "1" | "true" | "yes" | "on" => Ok(true),
@@ -279,6 +292,7 @@ mod tests {
             leptos_site_addr: SocketAddr::from(([127, 0, 0, 1], 3000)),
             leptos_site_root: None,
             trusted_proxies: 0,
+            ehr_bulk_max_poll_seconds: 300,
             log_format: LogFormat::Text,
         }
     }
@@ -308,6 +322,7 @@ mod tests {
             refusal(|s| s.smart_issuer_allowlist = "https://a.example, b".into()),
             refusal(|s| s.smart_default_scopes = "openid a\"b".into()),
             refusal(|s| s.ehr_allow_private_network = "maybe".into()),
+            refusal(|s| s.ehr_bulk_max_poll_seconds = 0),
         ]
         .join("\n"), @r#"
         INTEGRATIONS_TOKEN_ENC_KEY is not set: make one with `ehr-integrations keys generate`
@@ -320,6 +335,7 @@ mod tests {
         SMART_ISSUER_ALLOWLIST is not valid: `b` is no https address
         SMART_DEFAULT_SCOPES is not valid: `a"b` is no scope; separate scopes by spaces
         EHR_ALLOW_PRIVATE_NETWORK is not valid: use 1 or 0
+        EHR_BULK_MAX_POLL_SECONDS is not valid: use a number of seconds from 1 to 86400
         "#);
     }
 

@@ -21,6 +21,7 @@ pub mod connect;
 pub mod disconnect;
 pub mod draft;
 pub mod embed;
+pub mod export;
 pub mod keys;
 pub mod launch;
 pub mod launches;
@@ -71,6 +72,8 @@ pub enum Actor {
     },
     /// Whoever has the machine: the command line.
     Operator,
+    /// The engine that works on exports. What it does, somebody with the permission has asked for.
+    Engine,
     /// A browser that an EHR sent, before or without an identity. It may do nothing by itself.
     Browser,
     /// Somebody whom an EHR vouches for, within a launch. They see what the launch gives, and no more.
@@ -94,7 +97,7 @@ impl Caller {
             Actor::Member { role, .. } => role.may(permission),
             Actor::Token { scopes, .. } => scopes.iter().any(|scope| scope.permissions().contains(&permission)),
             Actor::Operator => true,
-            Actor::Browser | Actor::Clinician { .. } => false,
+            Actor::Engine | Actor::Browser | Actor::Clinician { .. } => false,
         }
     }
 
@@ -123,6 +126,7 @@ impl Caller {
             Actor::Member { email, .. } => email.clone(),
             Actor::Token { name, .. } => format!("token {name}"),
             Actor::Operator => "operator".into(),
+            Actor::Engine => "engine".into(),
             Actor::Browser => "browser".into(),
             Actor::Clinician { name, .. } => format!("clinician {name}"),
         }

@@ -19,7 +19,9 @@ pub mod clinician;
 pub mod connection;
 pub mod dialect;
 pub mod draft;
+pub mod export;
 pub mod export_file;
+pub mod export_manifest;
 pub mod flow;
 pub mod key;
 pub mod launch;
@@ -80,6 +82,9 @@ pub enum StoreError {
         /// How many rows were hit.
         rows: u64,
     },
+    /// The writer of bulk exports failed.
+    #[error("bulk writer: {0}")]
+    Writer(String),
     /// A column holds what we never write there.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),

@@ -9,6 +9,7 @@ mod bulk_writers;
 mod connect;
 mod dialects;
 mod docs;
+mod exports;
 mod faults;
 mod inferno;
 mod keys;

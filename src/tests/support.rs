@@ -94,6 +94,7 @@ impl TestApp {
             signing_key: (!wishes.without_key)
                 .then(|| PrivateKey { pem: generate_pem(KeyAlgorithm::Rs384).unwrap(), kid: Some("test-key".into()) }),
             allow_private_network: !wishes.public_network_only,
+            bulk_max_poll_seconds: 300,
             trusted_proxies: 0,
             outbound_timeout: Duration::from_secs(3),
         };

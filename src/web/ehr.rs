@@ -23,7 +23,7 @@ use crate::server::flow::{Caller, disconnect as flow_disconnect, keys, preflight
 use crate::server::request::RequestMeta;
 
 /// Turns a flow's outcome into an answer.
-fn answer<T: serde::Serialize>(meta: &RequestMeta, outcome: Outcome<T>) -> Response {
+pub(super) fn answer<T: serde::Serialize>(meta: &RequestMeta, outcome: Outcome<T>) -> Response {
     match outcome {
         Ok(value) => Json(value).into_response(),
         Err(failure) => Refused(failure.into_problem(&meta.request_id)).into_response(),
@@ -146,7 +146,7 @@ pub(super) async fn not_found(Extension(meta): Extension<RequestMeta>) -> Respon
     answer::<()>(&meta, Err(Code::NotFound.into()))
 }
 
-fn parse<T: serde::de::DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Outcome<T> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Outcome<T> {
     let body = body.map_err(|_| Problem::new(Code::PayloadTooLarge))?;
     serde_json::from_slice(&body).map_err(|_| Failure::field("", Rule::WrongType))
 }

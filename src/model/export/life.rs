@@ -93,12 +93,15 @@ pub struct KickingOff {
 pub struct Job {
     /// Where it tells its status (`Content-Location`), and takes the order to clean up.
     pub status_url: String,
-    /// Where the next page of its manifest is: the status address, until a page names another one.
-    pub page_url: String,
-    /// The number of that page.
-    pub page: i64,
+    /// Where further pages of its manifest are, as far as they are known. The last page that is known is the one to
+    /// ask for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_pages: Vec<String>,
     /// When it was accepted.
     pub accepted_at: Timestamp,
+    /// When the first files were there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files_at: Option<Timestamp>,
     /// How often it was asked since it last said something new.
     pub polls: u32,
     /// How often it did not answer usefully, since it last did.
@@ -156,8 +159,8 @@ impl Queued {
 impl KickingOff {
     /// The EHR works on it.
     pub fn accepted(self, status_url: String, now: Timestamp) -> Waiting {
-        let page_url = status_url.clone();
-        let job = Job { status_url, page_url, page: 0, accepted_at: now, polls: 0, troubles: 0, renewals: 0 };
+        let (further_pages, files_at) = (Vec::new(), None);
+        let job = Job { status_url, further_pages, accepted_at: now, files_at, polls: 0, troubles: 0, renewals: 0 };
         Waiting { job }
     }
 
@@ -173,6 +176,19 @@ impl KickingOff {
 }
 
 impl Job {
+    /// The number of the page to ask for.
+    pub const fn page(&self) -> usize {
+        self.further_pages.len()
+    }
+
+    /// Where a page is.
+    pub fn page_url(&self, page: usize) -> Option<&str> {
+        match page.checked_sub(1) {
+            None => Some(&self.status_url),
+            Some(index) => self.further_pages.get(index).map(String::as_str),
+        }
+    }
+
     /// It is not ready yet.
     #[must_use]
     pub fn polled(mut self) -> Self {
@@ -191,8 +207,7 @@ impl Job {
     /// A page of the manifest names the next one.
     #[must_use]
     pub fn next_page(mut self, url: String) -> Self {
-        self.page = self.page.saturating_add(1);
-        self.page_url = url;
+        self.further_pages.push(url);
         self.polls = 0;
         self.troubles = 0;
         self
@@ -201,7 +216,8 @@ impl Job {
 
 impl Waiting {
     /// There are files; `more_at` says when to ask for more pages.
-    pub fn found(self, more_at: Option<Timestamp>) -> Downloading {
+    pub fn found(mut self, more_at: Option<Timestamp>, now: Timestamp) -> Downloading {
+        self.job.files_at.get_or_insert(now);
         Downloading { job: self.job, more_at }
     }
 }
@@ -270,10 +286,13 @@ impl Life {
         self.job().cloned()
     }
 
-    /// Somebody ends it. What is over stays as it is.
+    /// Somebody ends it; `told` when the EHR knows, or has nothing to know. What is over stays as it is.
     #[must_use]
-    pub fn cancelled(self) -> Self {
-        if self.state().is_over() { self } else { Self::Cancelled(Over::default()) }
+    pub fn cancelled(self, told: bool) -> Self {
+        if self.state().is_over() {
+            return self;
+        }
+        Self::Cancelled(Over { job: self.into_job().filter(|_| !told), ..Over::default() })
     }
 
     /// It cannot go on; what the EHR has stays there. What is over stays as it is.
@@ -327,7 +346,7 @@ mod tests {
     fn lives() -> Vec<Life> {
         let kicking = Queued::default().kick_off();
         let waiting = kicking.clone().accepted("https://ehr.example/status/1".into(), NOW);
-        let downloading = waiting.clone().found(Some(NOW));
+        let downloading = waiting.clone().found(Some(NOW), NOW);
         let finishing = downloading.clone().done();
         vec![
             Life::default(),
@@ -337,7 +356,7 @@ mod tests {
             Life::Finishing(finishing.clone()),
             finishing.clone().complete(),
             finishing.complete_with_errors(true),
-            Life::default().cancelled(),
+            Life::default().cancelled(true),
             Life::Waiting(waiting.clone()).failed(Code::EhrUnavailable, Some("status_500".into())),
             Life::Waiting(waiting).expired(),
         ]
@@ -368,7 +387,7 @@ mod tests {
         fn what_is_over_stays(index in 0_usize..10, how in 0_usize..3) {
             let life = lives().swap_remove(index);
             let ended = match how {
-                0 => life.clone().cancelled(),
+                0 => life.clone().cancelled(false),
                 1 => life.clone().failed(Code::Internal, None),
                 _ => life.clone().expired(),
             };

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::problem::Code;
+
 /// Why an export waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case", rename_all_fields = "camelCase")]
@@ -42,8 +44,11 @@ pub enum Wait {
     FilesAgain,
     /// The EHR refuses a token that it has just given: somebody has to look.
     TokenRefused,
-    /// The EHR gives no token: somebody has to look.
-    NoToken,
+    /// There is no token to be had: somebody has to look.
+    NoToken {
+        /// Why.
+        code: Code,
+    },
     /// Somebody holds it.
     Held,
 }
@@ -89,7 +94,7 @@ impl Wait {
             | Self::OwnInterval { seconds }
             | Self::Busy { seconds }
             | Self::Unavailable { seconds, .. } => seconds,
-            Self::FilesAgain | Self::TokenRefused | Self::NoToken | Self::Held => 0,
+            Self::FilesAgain | Self::TokenRefused | Self::NoToken { .. } | Self::Held => 0,
         }
     }
 }

@@ -20,8 +20,6 @@ pub struct Server<'a> {
     pub base: &'a str,
     /// The access token.
     pub token: &'a SecretString,
-    /// What the vendor wants in `Accept` on FHIR calls.
-    pub accept: &'static str,
     /// Headers that the vendor wants.
     pub headers: &'a [(&'static str, String)],
     /// Which other hosts may be called.

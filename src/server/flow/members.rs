@@ -139,7 +139,7 @@ fn require_over(caller: &Caller, role: Role) -> Outcome<()> {
     let may = match &caller.actor {
         Actor::Member { role: own, .. } => own.may_manage(role),
         Actor::Operator => true,
-        Actor::Token { .. } | Actor::Browser | Actor::Clinician { .. } => false,
+        Actor::Token { .. } | Actor::Engine | Actor::Browser | Actor::Clinician { .. } => false,
     };
     if may { Ok(()) } else { Err(Code::Forbidden.into()) }
 }

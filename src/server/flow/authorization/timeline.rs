@@ -61,6 +61,7 @@ pub(super) fn asked(app: &App, recorder: &mut Recorder, caller: &Caller, ask: &A
             Actor::Member { .. } => "a member",
             Actor::Token { .. } => "an application with an API token",
             Actor::Operator => "the operator",
+            Actor::Engine => "the engine",
             Actor::Browser | Actor::Clinician { .. } => "the EHR",
         },
     );
