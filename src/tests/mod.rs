@@ -7,6 +7,7 @@ mod api;
 mod connect;
 mod dialects;
 mod docs;
+mod exports_page;
 mod faults;
 mod inferno;
 mod keys;
