@@ -23,6 +23,9 @@ use ehr_integrations::web;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
+#[path = "main/export.rs"]
+mod export;
+
 /// SMART on FHIR integrations for medical practices.
 #[derive(Parser)]
 #[command(version, about, arg_required_else_help = true)]
@@ -50,6 +53,9 @@ enum Command {
     /// Keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// Bulk exports.
+    #[command(subcommand)]
+    Export(export::Export),
     /// Allow the installation's key to sign for a practice's provider as it is configured now.
     Approve(Approve),
 }
@@ -216,6 +222,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Admin(command) => admin(command).await,
         Command::Tokens(command) => manage_tokens(command).await,
         Command::Keys(command) => manage_keys(command).await,
+        Command::Export(command) => export::run(command).await,
         Command::Approve(command) => approve(command).await,
     }
 }

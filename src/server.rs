@@ -26,6 +26,7 @@ pub mod smart;
 pub mod store;
 pub mod vault;
 
+use bulk::gate::Gates;
 use clock::{Clock, Entropy, Ids};
 use config::Config;
 use net::Http;
@@ -54,6 +55,8 @@ pub struct Installation {
     pub db: Database,
     /// Outbound HTTP.
     pub http: Http,
+    /// How many downloads of exports run from each host.
+    pub gates: Gates,
     /// Discovery documents that were read in the last minutes.
     pub discovery: DiscoveryCache,
     /// The EHRs' public keys.
@@ -91,6 +94,7 @@ impl App {
             vault,
             db,
             http,
+            gates: Gates::default(),
             discovery: DiscoveryCache::default(),
             key_sets: KeySets::default(),
             styles: StyleCache::default(),

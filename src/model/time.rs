@@ -45,6 +45,50 @@ impl Timestamp {
         })
     }
 
+    /// Parses a FHIR `instant` (R4 §2.24.0.1): a fraction of any length, `Z` or an offset. Digits beyond the
+    /// millisecond are dropped.
+    pub fn parse_instant(text: &str) -> Option<Self> {
+        let (date, rest) = text.as_bytes().split_at_checked(19)?;
+        let [y0, y1, y2, y3, b'-', m0, m1, b'-', d0, d1, b'T', h0, h1, b':', n0, n1, b':', s0, s1] = date else {
+            return None;
+        };
+        let digits = |digits: &[&u8]| {
+            let digit = |sum: i64, digit: &&u8| digit.is_ascii_digit().then(|| sum * 10 + i64::from(**digit - b'0'));
+            digits.iter().try_fold(0, digit)
+        };
+        let (year, month, day) = (digits(&[y0, y1, y2, y3])?, digits(&[m0, m1])?, digits(&[d0, d1])?);
+        let (hour, minute, second) = (digits(&[h0, h1])?, digits(&[n0, n1])?, digits(&[s0, s1])?);
+        let fraction = match rest {
+            [b'.', rest @ ..] => rest.iter().take_while(|byte| byte.is_ascii_digit()).count() + 1,
+            _ => 0,
+        };
+        let (fraction, zone) = rest.split_at_checked(fraction)?;
+        let millis = match fraction {
+            [] => 0,
+            [_] => return None,
+            [_, a] => digits(&[a])? * 100,
+            [_, a, b] => digits(&[a, b])? * 10,
+            [_, a, b, c, ..] => digits(&[a, b, c])?,
+        };
+        let offset = match zone {
+            b"Z" => 0,
+            [sign @ (b'+' | b'-'), h0, h1, b':', m0, m1] => {
+                let minutes = digits(&[h0, h1])? * 60 + digits(&[m0, m1])?;
+                if *sign == b'-' { -minutes } else { minutes }
+            }
+            _ => return None,
+        };
+        // A leap second is the last one of its minute here.
+        let in_range = (1..=12).contains(&month)
+            && (1..=31).contains(&day)
+            && hour < 24
+            && minute < 60
+            && second <= 60
+            && offset.abs() <= 14 * 60;
+        let seconds = (hour * 60 + minute - offset) * 60 + second.min(59);
+        in_range.then(|| Self(days_from_civil(year, month, day) * DAY_MS + seconds * 1000 + millis))
+    }
+
     /// The beginning of a day of the calendar, `YYYY-MM-DD`, in UTC.
     pub fn of_day(text: &str) -> Option<Self> {
         // A day that a month does not have comes out as one of the next.
@@ -125,6 +169,30 @@ mod tests {
     }
 
     #[test]
+    fn instants() {
+        let parse = |text| Timestamp::parse_instant(text).map(|time| time.to_string());
+        let is = |text: &str| Some(text.to_owned());
+        assert_eq!(parse("2026-11-23T21:19:00Z"), is("2026-11-23T21:19:00.000Z"));
+        assert_eq!(parse("2026-11-23T21:19:00.123456789Z"), is("2026-11-23T21:19:00.123Z"));
+        assert_eq!(parse("2026-11-23T21:19:00.5+02:00"), is("2026-11-23T19:19:00.500Z"));
+        assert_eq!(parse("2026-01-01T00:00:00-05:30"), is("2026-01-01T05:30:00.000Z"));
+        assert_eq!(parse("2016-12-31T23:59:60Z"), is("2016-12-31T23:59:59.000Z"));
+        for bad in [
+            "",
+            "2026-11-23",
+            "2026-11-23T21:19:00",
+            "2026-11-23T21:19:00.Z",
+            "2026-11-23T21:19:00+2:00",
+            "2026-13-23T21:19:00Z",
+            "2026-11-23 21:19:00Z",
+            "2026-11-23T21:19:00Zulu",
+            "２026-11-23T21:19:00Z",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
     fn words() {
         let now = Timestamp(1_000_000_000_000);
         let words = |seconds| now.plus_seconds(seconds).relative_to(now);
@@ -139,6 +207,7 @@ mod tests {
         fn round_trip(ms in 0_i64..253_402_300_799_000) {
             let time = Timestamp(ms);
             prop_assert_eq!(Timestamp::parse(&time.to_string()), Some(time));
+            prop_assert_eq!(Timestamp::parse_instant(&time.to_string()), Some(time));
         }
     }
 }

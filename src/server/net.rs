@@ -1,6 +1,7 @@
 //! The only outbound HTTP client.
 //!
-//! Guards: every call has a timeout and a size cap; no redirect is followed; nothing but https, or
+//! Guards: every call has a timeout and a size cap (a streamed one has a limit for each wait instead, and its
+//! caller keeps nothing of its size); no redirect is followed; nothing but https, or
 //! http to this machine where private networks are allowed; a name is resolved once and never to a
 //! private address (unless `EHR_ALLOW_PRIVATE_NETWORK=1`), so that an EHR's address cannot be
 //! pointed at our own network. Reads are retried once after a short wait; posts never are: a code or
@@ -11,7 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use futures::StreamExt;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
@@ -26,10 +29,15 @@ pub const USER_AGENT: &str = concat!("ehr-integrations/", env!("CARGO_PKG_VERSIO
 /// The largest answer that is read, in bytes.
 pub const MAX_BODY: usize = 4 * 1024 * 1024;
 
+/// How long a streamed answer may give nothing.
+const IDLE: Duration = Duration::from_mins(1);
+
 /// The client; cheap to clone.
 #[derive(Clone)]
 pub struct Http {
     client: reqwest::Client,
+    /// For what is long: limits each wait instead of the whole, and decodes nothing.
+    streaming: reqwest::Client,
     allow_private: bool,
 }
 
@@ -65,6 +73,16 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// An answer whose body is still to come.
+pub struct Opened {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body as it comes, of any size, encoded as the headers say.
+    pub body: BoxStream<'static, Result<Bytes, NetError>>,
+}
+
 /// Why there is no answer. The texts name no address: addresses can hold what must not be logged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NetError {
@@ -91,16 +109,22 @@ impl Http {
     /// # Errors
     /// When the TLS back end cannot be set up.
     pub fn new(allow_private: bool, timeout: Duration) -> Result<Self, ConfigError> {
-        let client = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(5))
-            .timeout(timeout)
-            .dns_resolver(Arc::new(PublicNames { allow_private }))
-            .build()
-            .map_err(|error| ConfigError::invalid("TLS", error.to_string()))?;
-        Ok(Self { client, allow_private })
+        let client = || {
+            reqwest::Client::builder()
+                .user_agent(USER_AGENT)
+                .redirect(Policy::none())
+                .no_proxy()
+                .connect_timeout(Duration::from_secs(5))
+                .dns_resolver(Arc::new(PublicNames { allow_private }))
+        };
+        let build = |builder: reqwest::ClientBuilder| {
+            builder.build().map_err(|error| ConfigError::invalid("TLS", error.to_string()))
+        };
+        Ok(Self {
+            client: build(client().timeout(timeout))?,
+            streaming: build(client().read_timeout(IDLE).gzip(false))?,
+            allow_private,
+        })
     }
 
     /// Reads, with one retry when there is no answer or a 502, 503 or 504.
@@ -148,6 +172,38 @@ impl Http {
         self.send(method, request, payload, max_body).await
     }
 
+    /// Asks for what may be large: the body is read as it comes, without a limit of size or of the whole time.
+    /// Once, and as it is: no encoding is asked for or undone.
+    ///
+    /// # Errors
+    /// See [`NetError`].
+    pub async fn open(&self, request: &Request<'_>) -> Result<Opened, NetError> {
+        let call = self.request(&self.streaming, Method::GET, request)?;
+        let response = call.send().await.map_err(|error| classify(&error))?;
+        Ok(Opened {
+            status: response.status(),
+            headers: response.headers().clone(),
+            body: response.bytes_stream().map_err(|error| classify(&error)).boxed(),
+        })
+    }
+
+    fn request(
+        &self,
+        client: &reqwest::Client,
+        method: Method,
+        request: &Request<'_>,
+    ) -> Result<reqwest::RequestBuilder, NetError> {
+        let url = self.allowed(request.url)?;
+        let mut call = client.request(method, url).header(ACCEPT, request.accept);
+        for (name, value) in request.headers {
+            call = call.header(HeaderName::from_static(name), sensitive(value)?);
+        }
+        if let Some(token) = request.bearer {
+            call = call.header(AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose_secret()))?);
+        }
+        Ok(call)
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -155,14 +211,7 @@ impl Http {
         payload: Payload<'_>,
         max_body: usize,
     ) -> Result<Answer, NetError> {
-        let url = self.allowed(request.url)?;
-        let mut call = self.client.request(method, url).header(ACCEPT, request.accept);
-        for (name, value) in request.headers {
-            call = call.header(HeaderName::from_static(name), sensitive(value)?);
-        }
-        if let Some(token) = request.bearer {
-            call = call.header(AUTHORIZATION, sensitive(&format!("Bearer {}", token.expose_secret()))?);
-        }
+        let mut call = self.request(&self.client, method, request)?;
         call = match payload {
             Payload::None => call,
             Payload::Form(form) => call.form(form),

@@ -6,7 +6,10 @@
 //! one ([`Database::begin_write`]).
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use secrecy::{ExposeSecret, SecretString};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions, AnyQueryResult};
 use sqlx::{Any, AnyPool, Executor, Transaction};
 
@@ -17,6 +20,7 @@ pub mod connection;
 pub mod dialect;
 pub mod draft;
 pub mod export;
+pub mod export_file;
 pub mod export_manifest;
 pub mod flow;
 pub mod key;
@@ -43,6 +47,8 @@ use dialect::Dialect;
 pub struct Database {
     pool: AnyPool,
     dialect: Dialect,
+    address: SecretString,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// A transaction.
@@ -76,6 +82,9 @@ pub enum StoreError {
         /// How many rows were hit.
         rows: u64,
     },
+    /// The writer of bulk exports failed.
+    #[error("bulk writer: {0}")]
+    Writer(String),
     /// A column holds what we never write there.
     #[error("unreadable value in {0}")]
     Corrupt(&'static str),
@@ -97,6 +106,10 @@ impl Database {
             let wrong = |error| StoreError::File { path: folder.to_owned(), error };
             std::fs::create_dir_all(folder).map_err(wrong)?;
         }
+        if let Some(file) = &file {
+            for_us_alone(file).map_err(|error| StoreError::File { path: file.clone(), error })?;
+        }
+        let address = dialect.address(url);
         let pool = AnyPoolOptions::new()
             .max_connections(dialect.pool_size())
             .after_connect(move |connection, _| {
@@ -105,9 +118,9 @@ impl Database {
                     Ok(())
                 })
             })
-            .connect_with(dialect.address(url).parse::<AnyConnectOptions>()?)
+            .connect_with(address.parse::<AnyConnectOptions>()?)
             .await?;
-        let database = Self { pool, dialect };
+        let database = Self { pool, dialect, address: address.into(), waiting: Arc::default() };
         migrate::run(&database, file.as_deref()).await?;
         Ok(database)
     }
@@ -128,13 +141,53 @@ impl Database {
     /// # Errors
     /// When no connection is to be had in time.
     pub async fn begin_write(&self) -> Stored<Tx> {
+        let _waiting = Waiting::new(&self.waiting);
         Ok(self.pool.begin_with(self.dialect.begin_write()).await?)
+    }
+
+    /// How many transactions wait to begin in this process. Who writes much lets them in: SQLite has one
+    /// writer at a time, and no queue.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// The address that was connected to, for drivers that do more than `Any`.
+    pub fn address(&self) -> &str {
+        self.address.expose_secret()
     }
 
     /// Closes every connection.
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Counts one that waits, as long as it does.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(counter: &'a AtomicUsize) -> Self {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Self(counter)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Makes an SQLite file that nobody else can read, unless there is one. Its log gets the same mode.
+fn for_us_alone(file: &Path) -> std::io::Result<()> {
+    if file.as_os_str().is_empty() || file.to_string_lossy().starts_with(':') || file.exists() {
+        return Ok(());
+    }
+    let mut options = std::fs::File::options();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file).map(drop)
 }
 
 /// Makes sure that a change hit exactly one row.

@@ -8,6 +8,7 @@ mod connect;
 mod dialects;
 mod docs;
 mod exports_page;
+mod exports;
 mod faults;
 mod inferno;
 mod keys;

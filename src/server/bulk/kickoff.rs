@@ -25,6 +25,8 @@ pub struct Kickoff<'a> {
     pub since: Option<&'a str>,
     /// Whether the EHR takes POST only, and no comma lists (Bulk Data Access 4.0).
     pub post_only: bool,
+    /// Whether the EHR may give the manifest in parts: files are fetched while it prepares others (since 3.0).
+    pub partial_manifests: bool,
 }
 
 /// Why the EHR does not work on it.
@@ -109,6 +111,9 @@ fn with_query(endpoint: &str, kickoff: &Kickoff<'_>) -> Option<String> {
         for filter in &request.type_filters {
             query.append_pair("_typeFilter", filter);
         }
+        if kickoff.partial_manifests {
+            query.append_pair("allowPartialManifests", "true");
+        }
     }
     if url.query() == Some("") {
         url.set_query(None);
@@ -128,6 +133,9 @@ fn parameters(kickoff: &Kickoff<'_>) -> Value {
     parameters.extend(text("_typeFilter", &request.type_filters));
     let patient = |id: &String| json!({"name": "patient", "valueReference": {"reference": format!("Patient/{id}")}});
     parameters.extend(request.patients.iter().map(patient));
+    if kickoff.partial_manifests {
+        parameters.push(json!({"name": "allowPartialManifests", "valueBoolean": true}));
+    }
     json!({"resourceType": "Parameters", "parameter": parameters})
 }
 
@@ -146,12 +154,17 @@ mod tests {
             patients: vec!["p1".into()],
             since: Some("auto".into()),
         };
-        let kickoff = Kickoff { request: &request, since: Some("2026-01-01T00:00:00Z"), post_only: false };
+        let kickoff = Kickoff {
+            request: &request,
+            since: Some("2026-01-01T00:00:00Z"),
+            post_only: false,
+            partial_manifests: true,
+        };
         let at = endpoint("https://ehr.example/fhir/", &request);
-        insta::assert_snapshot!(with_query(&at, &kickoff).unwrap(), @"https://ehr.example/fhir/Group/g-1/$export?_type=Patient%2CObservation&_since=2026-01-01T00%3A00%3A00Z&_elements=id&_typeFilter=Observation%3Fcode%3Da%2Cb%26status%3Dfinal&_typeFilter=Patient%3Factive%3Dtrue");
-        insta::assert_snapshot!(parameters(&kickoff), @r#"{"parameter":[{"name":"_type","valueString":"Patient"},{"name":"_type","valueString":"Observation"},{"name":"_since","valueInstant":"2026-01-01T00:00:00Z"},{"name":"_elements","valueString":"id"},{"name":"_typeFilter","valueString":"Observation?code=a,b&status=final"},{"name":"_typeFilter","valueString":"Patient?active=true"},{"name":"patient","valueReference":{"reference":"Patient/p1"}}],"resourceType":"Parameters"}"#);
+        insta::assert_snapshot!(with_query(&at, &kickoff).unwrap(), @"https://ehr.example/fhir/Group/g-1/$export?_type=Patient%2CObservation&_since=2026-01-01T00%3A00%3A00Z&_elements=id&_typeFilter=Observation%3Fcode%3Da%2Cb%26status%3Dfinal&_typeFilter=Patient%3Factive%3Dtrue&allowPartialManifests=true");
+        insta::assert_snapshot!(parameters(&kickoff), @r#"{"parameter":[{"name":"_type","valueString":"Patient"},{"name":"_type","valueString":"Observation"},{"name":"_since","valueInstant":"2026-01-01T00:00:00Z"},{"name":"_elements","valueString":"id"},{"name":"_typeFilter","valueString":"Observation?code=a,b&status=final"},{"name":"_typeFilter","valueString":"Patient?active=true"},{"name":"patient","valueReference":{"reference":"Patient/p1"}},{"name":"allowPartialManifests","valueBoolean":true}],"resourceType":"Parameters"}"#);
         let plain = ExportRequest { level: ExportLevel::System, ..ExportRequest::default() };
-        let kickoff = Kickoff { request: &plain, since: None, post_only: false };
+        let kickoff = Kickoff { request: &plain, since: None, post_only: false, partial_manifests: false };
         let at = endpoint("https://ehr.example/fhir", &plain);
         assert_eq!(with_query(&at, &kickoff).unwrap(), "https://ehr.example/fhir/$export");
     }

@@ -18,6 +18,8 @@ pub struct BulkCapability {
     pub group: bool,
     /// Whether it takes POST only (4.0 and no version before it).
     pub post_only: bool,
+    /// Whether it may give the manifest in parts (since 3.0).
+    pub partial_manifests: bool,
 }
 
 impl BulkCapability {
@@ -41,8 +43,9 @@ impl BulkCapability {
         }
         let claims = |value: &Value| value.as_str().is_some_and(|url| url.contains("/uv/bulkdata/"));
         if versions.is_empty() && list(statement, "instantiates").iter().any(claims) {
-            return Self { system: true, patient: true, group: true, post_only: false };
+            return Self { system: true, patient: true, group: true, ..Self::default() };
         }
+        found.partial_manifests = versions.iter().flatten().any(|version| *version >= 3);
         found.post_only = !versions.is_empty() && versions.iter().all(|version| *version == Some(4));
         found
     }
@@ -91,13 +94,16 @@ mod tests {
                 {"type": "Group", "operation": [{"name": "$export"}]}, {"type": 7}
             ]
         }]}));
-        assert_eq!(usual, BulkCapability { system: true, patient: true, group: true, post_only: false });
+        assert_eq!(usual, BulkCapability { system: true, patient: true, group: true, ..BulkCapability::default() });
         let flat =
             BulkCapability::of(&json!({"rest": [{"operation": [{"name": "group-export"}, {"name": "everything"}]}]}));
         assert_eq!(flat, BulkCapability { group: true, ..BulkCapability::default() });
         let newest = definition("export") + "|4.0.0-ballot";
         let newest = BulkCapability::of(&json!({"rest": [{"operation": [{"name": "export", "definition": newest}]}]}));
-        assert_eq!(newest, BulkCapability { system: true, post_only: true, ..BulkCapability::default() });
+        assert_eq!(
+            newest,
+            BulkCapability { system: true, post_only: true, partial_manifests: true, ..BulkCapability::default() }
+        );
         let claims = json!({"instantiates": ["http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data"]});
         assert!(BulkCapability::of(&claims).offers(ExportLevel::Group));
         assert_eq!(BulkCapability::of(&json!({"rest": {}})), BulkCapability::default());

@@ -257,6 +257,23 @@ pub async fn addresses(tx: &mut Tx, export: &ExportId, numbers: &[i64]) -> Store
     Ok(addresses)
 }
 
+/// Of which pages files are, by number.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pages(db: &Database, export: &ExportId, numbers: &[i64]) -> Stored<Vec<(i64, i64)>> {
+    let mut pages = Vec::new();
+    for number in numbers {
+        let row = sqlx::query("SELECT page FROM export_files WHERE export_id = $1 AND number = $2")
+            .bind(export.to_string())
+            .bind(*number)
+            .fetch_one(db.pool())
+            .await?;
+        pages.push((*number, row.try_get("page")?));
+    }
+    Ok(pages)
+}
+
 /// How many files are still to be fetched.
 ///
 /// # Errors

@@ -19,6 +19,7 @@ use crate::server::App;
 use crate::server::bulk::server::{CallError, Hosts, Server};
 use crate::server::bulk::status;
 use crate::server::failure::{Failure, Outcome};
+use crate::server::fhir::bulk_capability::BulkCapability;
 use crate::server::provider::BULK_FILE_HOSTS;
 use crate::server::store::export::Export;
 use crate::server::store::{StoreError, Tx, audit, export, export_manifest};
@@ -85,7 +86,7 @@ pub(super) struct Access {
     pub hosts: Hosts,
     pub scopes: String,
     pub token: SecretString,
-    headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Access {
@@ -100,9 +101,9 @@ impl Access {
         }
     }
 
-    /// Whether the EHR takes POST only.
-    pub async fn post_only(&self, app: &App) -> bool {
-        super::capability(app, &self.service).await.is_some_and(|offered| offered.post_only)
+    /// What the EHR offers, as far as it says.
+    pub async fn capability(&self, app: &App) -> BulkCapability {
+        super::capability(app, &self.service).await.unwrap_or_default()
     }
 }
 
@@ -131,16 +132,24 @@ impl<'a> Work<'a> {
     pub async fn access(&self, stale: Option<&SecretString>) -> Outcome<Result<Access, Refusal>> {
         match self.try_access(stale).await {
             Ok(access) => Ok(Ok(access)),
-            Err(failure @ (Failure::Store(_) | Failure::Vault(_) | Failure::Corrupt(_))) => Err(failure),
-            Err(failure) => {
-                let code = failure.code();
-                tracing::info!(export.id = %self.export.id, code = code.name(), error = %failure, "no access for an export");
-                Ok(Err(match code {
-                    Code::EhrUnavailable | Code::RateLimited | Code::DiscoveryFailed => Refusal::Passing(code),
-                    _ => Refusal::Hold(Wait::NoToken { code }),
-                }))
-            }
+            Err(failure) => Ok(Err(self.refusal(failure)?)),
         }
+    }
+
+    /// What it means for the export that there is no token.
+    ///
+    /// # Errors
+    /// The failure, where it is one of ours.
+    pub fn refusal(&self, failure: Failure) -> Outcome<Refusal> {
+        if let Failure::Store(_) | Failure::Vault(_) | Failure::Corrupt(_) = failure {
+            return Err(failure);
+        }
+        let code = failure.code();
+        tracing::info!(export.id = %self.export.id, code = code.name(), error = %failure, "no access for an export");
+        Ok(match code {
+            Code::EhrUnavailable | Code::RateLimited | Code::DiscoveryFailed => Refusal::Passing(code),
+            _ => Refusal::Hold(Wait::NoToken { code }),
+        })
     }
 
     async fn try_access(&self, stale: Option<&SecretString>) -> Outcome<Access> {

@@ -26,8 +26,13 @@ pub(super) async fn ask(work: &mut Work<'_>, kicking: KickingOff) -> Outcome<Nex
             Err(refusal) => return troubled(work, kicking, refusal).await,
         };
         let request = work.export.request.clone();
-        let post_only = access.post_only(work.app).await;
-        let wanted = Kickoff { request: &request, since: request.since.as_deref(), post_only };
+        let offered = access.capability(work.app).await;
+        let wanted = Kickoff {
+            request: &request,
+            since: request.since.as_deref(),
+            post_only: offered.post_only,
+            partial_manifests: offered.partial_manifests,
+        };
         let now = work.now();
         let answer = kickoff::ask(&access.server(work.app), &wanted, now).await;
         return match answer {
