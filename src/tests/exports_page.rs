@@ -204,17 +204,37 @@ async fn every_state_and_every_wait_has_words() {
     let over = |problem, detail: &str| Over { job: None, problem, detail: Some(detail.into()) };
     let cases = [
         (Life::Queued(Queued::default()), Some(Wait::Busy { seconds: 60 }), false, "The EHR is busy"),
-        (Life::Queued(Queued { troubles: 3 }), Some(Wait::Unavailable { troubles: 3, seconds: 8 }), false, "3 times in a row"),
-        (waiting.clone(), Some(Wait::Clamped { asked_seconds: 7_200, seconds: 300 }), false, "The EHR asked for 2 hours; we ask in 5 minutes."),
+        (
+            Life::Queued(Queued { troubles: 3 }),
+            Some(Wait::Unavailable { troubles: 3, seconds: 8 }),
+            false,
+            "3 times in a row",
+        ),
+        (
+            waiting.clone(),
+            Some(Wait::Clamped { asked_seconds: 7_200, seconds: 300 }),
+            false,
+            "The EHR asked for 2 hours; we ask in 5 minutes.",
+        ),
         (waiting.clone(), Some(Wait::Held), true, "It is held until somebody resumes it."),
         (waiting.clone(), Some(Wait::TokenRefused), true, "Needs attention"),
         (waiting, Some(Wait::NoToken { code: Code::ClientAuthFailed }), true, "/troubleshooting#client_auth_failed"),
-        (Life::Downloading(Downloading { job: job(now), more_at: None }), Some(Wait::FilesAgain), false, "The files are fetched"),
+        (
+            Life::Downloading(Downloading { job: job(now), more_at: None }),
+            Some(Wait::FilesAgain),
+            false,
+            "The files are fetched",
+        ),
         (Life::Complete(Over::default()), None, false, "Complete"),
         (Life::CompleteWithErrors(Over::default()), None, false, "Complete, with errors"),
         (Life::Cancelled(Over::default()), None, false, "Cancelled"),
         (Life::Failed(over(Some(Code::BulkFailed), "out of space")), None, false, "It says: “out of space”"),
-        (Life::Failed(over(Some(Code::Forbidden), "files.example.org")), None, false, "another host: files.example.org"),
+        (
+            Life::Failed(over(Some(Code::Forbidden), "files.example.org")),
+            None,
+            false,
+            "another host: files.example.org",
+        ),
         (Life::Expired(over(Some(Code::BulkExpired), "gone")), None, false, "Expired"),
     ];
     let mut owner = north.browser(Role::Owner).await;

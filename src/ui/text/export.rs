@@ -120,9 +120,9 @@ pub fn what(request: &ExportRequest) -> String {
     text
 }
 
-/// A FHIR instant for readers; one in another zone stays as it is.
+/// A FHIR instant for readers.
 pub fn instant(text: &str) -> String {
-    Timestamp::parse(text).map_or_else(|| text.to_owned(), super::date_time)
+    Timestamp::parse_instant(text).map_or_else(|| text.to_owned(), super::date_time)
 }
 
 /// What went wrong, and what to do about it.
