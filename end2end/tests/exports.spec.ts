@@ -139,7 +139,7 @@ test('a file that failed is fetched again', async ({ page, stack }) => {
   await looks(page);
   await stack.personality({ bulk });
   const stayed = await mark(page);
-  await card.getByRole('button', { name: /Fetch file \d+ again/ }).click();
+  await card.getByRole('button', { name: /Fetch again: File \d+/ }).click();
   await until(page, card, 'Records taken in300');
   await expect(card).toHaveAttribute('data-state', 'complete');
   await stayed();

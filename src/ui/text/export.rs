@@ -7,6 +7,9 @@ use crate::model::export::{ExportError, ExportLevel, ExportRequest, ExportState,
 use crate::model::problem::Code;
 use crate::model::time::Timestamp;
 
+/// Numbers of files start at this many times their page's number.
+const PER_PAGE: i64 = 1_000_000;
+
 /// Whether it is held for somebody to look, not because somebody wanted to.
 pub const fn wants_attention(export: &ExportStatus) -> bool {
     export.paused && matches!(export.next_poll_why, Some(Wait::TokenRefused | Wait::NoToken { .. }))
@@ -176,6 +179,14 @@ fn said(word: &str) -> String {
     }
 }
 
+/// Which file: its place, and the manifest's page where there are several.
+pub fn file(number: i64) -> String {
+    match (number / PER_PAGE, number % PER_PAGE) {
+        (0, number) => format!("File {number}"),
+        (page, number) => format!("File {number} of page {}", page + 1),
+    }
+}
+
 /// A number with its thousands apart.
 pub fn count(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
@@ -301,6 +312,7 @@ mod tests {
             ..ExportRequest::default()
         };
         assert_eq!(whom(&request), "All patients");
+        assert_eq!([3, 2_000_001].map(file), ["File 3", "File 1 of page 3"]);
         assert_eq!(what(&request), "Patient, Observation · changed since 2026-06-30 08:00 UTC");
         assert_eq!(what(&ExportRequest::default()), "All record types");
         let words = |code, detail: &str| {

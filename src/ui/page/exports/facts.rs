@@ -152,7 +152,7 @@ fn line(error: &ExportError, id: &str, may_retry: bool) -> AnyView {
     let (what, action) = words::error(error);
     let of = error.file.map(|number| {
         let kind = error.kind.as_deref().map(|kind| format!(", {kind}")).unwrap_or_default();
-        format!("File {number}{kind}: ")
+        format!("{}{kind}: ", words::file(number))
     });
     let name = error.error.name();
     let again = error.file.filter(|_| may_retry).map(|number| {
@@ -160,7 +160,7 @@ fn line(error: &ExportError, id: &str, may_retry: bool) -> AnyView {
             <form method="post" action=RetryExport::PATH>
                 <input type="hidden" name="export" value=id.to_owned()/>
                 <input type="hidden" name="file" value=number/>
-                <button class="btn btn-sm" aria-label=format!("Fetch file {number} again")>"Fetch again"</button>
+                <button class="btn btn-sm" aria-label=format!("Fetch again: {}", words::file(number))>"Fetch again"</button>
             </form>
         }
     });
