@@ -71,6 +71,13 @@ impl Exports {
         panic!("it does not end: {}", self.status(id).await);
     }
 
+    /// Lets files come from a host, or with an empty text from none but the EHR's own.
+    pub async fn allow_files_of(&self, host: &str) {
+        let mut config = self.scene.app.generic("key", None);
+        config["providerConfigs"]["generic"]["bulkFileHosts"] = host.into();
+        assert_eq!(self.post("config", &config).await.0, 200);
+    }
+
     pub fn bulk_stats(&self) -> ehr_integrations::sandbox::bulk::BulkStats {
         self.scene.app.sandbox.stats().bulk
     }
@@ -122,7 +129,7 @@ async fn the_ehr_is_asked_in_its_dialect() {
 }
 
 #[rstest]
-#[case::busy(Endpoint::BulkKickoff, Fault::TooManyRequests(30), "busy", 30)]
+#[case::busy(Endpoint::BulkKickoff, Fault::TooManyRequests(60), "busy", 60)]
 #[case::transient(Endpoint::BulkKickoff, Fault::Transient(503), "unavailable", 4)]
 #[case::dropped(Endpoint::BulkKickoff, Fault::Dropped, "unavailable", 4)]
 #[tokio::test]

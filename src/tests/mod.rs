@@ -7,6 +7,7 @@ mod api;
 mod connect;
 mod dialects;
 mod docs;
+mod export_faults;
 mod exports;
 mod faults;
 mod inferno;

@@ -68,6 +68,8 @@ pub async fn ask(server: &Server<'_>, url: &str, now: Timestamp) -> Result<Statu
                 let expires = answer.headers.get(EXPIRES).and_then(|value| value.to_str().ok());
                 Status::Ready { manifest, expires: expires.and_then(retry_after::date) }
             }
+            // Cut on its way, or a page of something in between.
+            None if serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_err() => Status::Transient(after),
             None => {
                 Status::Failed(status, Some(outcome::summary(&answer.body).unwrap_or_else(|| "no manifest".into())))
             }

@@ -222,7 +222,7 @@ impl<'a> Work<'a> {
     }
 
     /// The EHR could not be asked: waits, holds or fails.
-    pub async fn refused(&mut self, troubled: Life, troubles: u32, refusal: Refusal) -> Outcome<Next> {
+    pub async fn refused(&mut self, later: Life, troubles: u32, refusal: Refusal) -> Outcome<Next> {
         match refusal {
             Refusal::Hold(why) => {
                 let life = self.export.life.clone();
@@ -230,7 +230,7 @@ impl<'a> Work<'a> {
             }
             Refusal::ForeignHost(host) => self.fail(Code::Forbidden, Some(host)).await,
             Refusal::Passing(code) if self.is_out_of_patience() => self.fail(code, None).await,
-            Refusal::Passing(_) => self.wait(troubled, Wait::unavailable(None, troubles, self.bounds())).await,
+            Refusal::Passing(_) => self.wait(later, Wait::unavailable(None, troubles, self.bounds())).await,
         }
     }
 
