@@ -27,7 +27,7 @@ mod plan;
 mod status;
 mod wire;
 
-pub use folder::served_folder;
+pub use folder::{compress_folder, served_folder};
 pub use options::{Bulk, Dialect, Issue, Synthetic};
 pub use wire::BulkStats;
 

@@ -195,8 +195,31 @@ async fn strike(sandbox: &Sandbox, endpoint: Endpoint, fault: Fault, mut request
             next.run(request).await
         }
         Fault::OAuthError(error) if endpoint == Endpoint::Authorize => refuse(sandbox, &request, &error),
+        Fault::RetryAfter(text) if endpoint != Endpoint::BulkStatus => busy(StatusCode::TOO_MANY_REQUESTS, &text),
+        Fault::Redirect(origin) => {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{origin}{path}"))]).into_response()
+        }
+        Fault::TokenEnded => {
+            sandbox.take_back_tokens(false);
+            next.run(request).await
+        }
+        fault => {
+            if let Some(response) = instead(&fault) {
+                return response;
+            }
+            // The rest is about what is in the answer, or about how its body arrives.
+            request.extensions_mut().insert(fault.clone());
+            bulk::mangle(next.run(request).await, &fault)
+        }
+    }
+}
+
+/// What comes in place of the right answer.
+pub(super) fn instead(fault: &Fault) -> Option<Response> {
+    Some(match fault {
         Fault::OAuthError(error) => (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response(),
-        Fault::Status(status) => (status_of(status), "<html><h1>Something went wrong</h1>").into_response(),
+        Fault::Status(status) => (status_of(*status), "<html><h1>Something went wrong</h1>").into_response(),
         Fault::TooManyRequests(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], "{}").into_response()
         }
@@ -210,23 +233,10 @@ async fn strike(sandbox: &Sandbox, endpoint: Endpoint, fault: Fault, mut request
             ]);
             ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(broken)).into_response()
         }
-        Fault::Transient(status) => Outcome::new(status_of(status), "transient", "try again later").into_response(),
-        Fault::Busy { status, retry_after } => busy(status_of(status), &retry_after),
-        Fault::RetryAfter(text) if endpoint != Endpoint::BulkStatus => busy(StatusCode::TOO_MANY_REQUESTS, &text),
-        Fault::Redirect(origin) => {
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{origin}{path}"))]).into_response()
-        }
-        Fault::TokenEnded => {
-            sandbox.take_back_tokens(false);
-            next.run(request).await
-        }
-        // The rest is about what is in the answer, or about how its body arrives.
-        fault => {
-            request.extensions_mut().insert(fault.clone());
-            bulk::mangle(next.run(request).await, &fault)
-        }
-    }
+        Fault::Transient(status) => Outcome::new(status_of(*status), "transient", "try again later").into_response(),
+        Fault::Busy { status, retry_after } => busy(status_of(*status), retry_after),
+        _ => return None,
+    })
 }
 
 fn status_of(status: u16) -> StatusCode {

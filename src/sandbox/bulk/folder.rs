@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_compression::tokio::write::GzipEncoder;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
@@ -14,6 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::fs::File;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tower_http::services::ServeDir;
 
 use super::plan::{Listed, index};
@@ -38,6 +41,22 @@ pub fn served_folder(dir: &Path) -> io::Result<Router> {
         .route(STATUS, get(manifest).delete(async || StatusCode::ACCEPTED))
         .nest("/bulk/files", files)
         .with_state(listed))
+}
+
+/// Writes a compressed sibling of every file of a folder, for clients that accept gzip.
+///
+/// # Errors
+///
+/// When the folder has no good index, or a file cannot be read or written.
+pub async fn compress_folder(dir: &Path) -> io::Result<()> {
+    for one in index(dir)? {
+        let mut plain = BufReader::with_capacity(1 << 18, File::open(dir.join(&one.name)).await?);
+        let zipped = File::create(dir.join(format!("{}.gz", one.name))).await?;
+        let mut encoder = GzipEncoder::new(zipped);
+        tokio::io::copy_buf(&mut plain, &mut encoder).await?;
+        encoder.shutdown().await?;
+    }
+    Ok(())
 }
 
 async fn as_ndjson(mut response: Response) -> Response {
