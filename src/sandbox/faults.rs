@@ -159,7 +159,7 @@ fn endpoint(method: &Method, path: &str) -> Option<Endpoint> {
         _ if path.starts_with("/bulk/status/") && method == Method::DELETE => Endpoint::BulkDelete,
         _ if path.starts_with("/bulk/status/") => Endpoint::BulkStatus,
         _ if path.starts_with("/bulk/files/") => Endpoint::BulkFile,
-        _ if path.ends_with("/$export") => Endpoint::BulkKickoff,
+        _ if path.ends_with("/$export") || path.ends_with("/%24export") => Endpoint::BulkKickoff,
         "/auth/authorize" => Endpoint::Authorize,
         "/auth/token" => Endpoint::Token,
         "/auth/jwks" => Endpoint::Jwks,

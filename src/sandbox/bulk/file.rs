@@ -185,7 +185,7 @@ async fn stored(path: &std::path::Path, options: &Bulk, mut request: Request) ->
     if options.no_ranges {
         request.headers_mut().remove(header::RANGE);
     }
-    let service = ServeFile::new(path);
+    let service = ServeFile::new(path).with_buf_chunk_size(4 * CHUNK);
     let service = if options.never_gzip { service } else { service.precompressed_gzip() };
     let mut service = service;
     match service.try_call(request).await {

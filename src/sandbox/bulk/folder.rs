@@ -24,6 +24,9 @@ use super::plan::{Listed, index};
 /// The servers of this kind have one export, which is always complete.
 const STATUS: &str = "/bulk/status/folder";
 
+/// How much is read at once.
+const BUFFER: usize = 256 * 1024;
+
 /// A router over a folder that [`generate::write_folder`](super::generate::write_folder) wrote: kick-off at every
 /// level below `/fhir`, status, manifest and files, without tokens. Where there is a compressed sibling of a file
 /// (`.gz`), it goes to clients that accept it.
@@ -33,7 +36,9 @@ const STATUS: &str = "/bulk/status/folder";
 /// When the folder has no good index.
 pub fn served_folder(dir: &Path) -> io::Result<Router> {
     let listed = Arc::new(index(dir)?);
-    let files = Router::new().fallback_service(ServeDir::new(dir).precompressed_gzip()).layer(map_response(as_ndjson));
+    let files = Router::new()
+        .fallback_service(ServeDir::new(dir).precompressed_gzip().with_buf_chunk_size(BUFFER))
+        .layer(map_response(as_ndjson));
     Ok(Router::new()
         .route("/fhir/$export", any(kick_off))
         .route("/fhir/Patient/$export", any(kick_off))
@@ -50,7 +55,7 @@ pub fn served_folder(dir: &Path) -> io::Result<Router> {
 /// When the folder has no good index, or a file cannot be read or written.
 pub async fn compress_folder(dir: &Path) -> io::Result<()> {
     for one in index(dir)? {
-        let mut plain = BufReader::with_capacity(1 << 18, File::open(dir.join(&one.name)).await?);
+        let mut plain = BufReader::with_capacity(BUFFER, File::open(dir.join(&one.name)).await?);
         let zipped = File::create(dir.join(format!("{}.gz", one.name))).await?;
         let mut encoder = GzipEncoder::new(zipped);
         tokio::io::copy_buf(&mut plain, &mut encoder).await?;

@@ -81,6 +81,13 @@ async fn a_token_goes_where_it_is_wanted_and_nowhere_else() {
     assert_eq!(desk.get(&url).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(desk.bed.sandbox.stats().bulk.leaked_tokens, 1);
     assert_eq!(bare(desk.bed.sandbox.router(), &url, &[]).await.status, StatusCode::OK);
+    let documents = first_url(&desk.export("$export?_type=DocumentReference").await);
+    let documents = bare(desk.bed.sandbox.router(), &documents, &[]).await;
+    let document: Value = serde_json::from_str(documents.text().lines().next().unwrap()).unwrap();
+    let attachment = document["content"][0]["attachment"]["url"].as_str().unwrap();
+    assert_eq!(bare(desk.bed.sandbox.router(), attachment, &[]).await.status, StatusCode::OK);
+    let refused = bare(desk.bed.sandbox.router(), attachment, &[("authorization", "Bearer x")]).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
