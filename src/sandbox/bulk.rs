@@ -32,7 +32,7 @@ pub use options::{Bulk, Dialect, Issue, Synthetic};
 pub use wire::BulkStats;
 
 pub(super) use capability::announce;
-pub(super) use file::{file, hosted};
+pub(super) use file::{file, file_number, hosted};
 pub(super) use job::Jobs;
 pub(super) use status::{end, poll, wait_text};
 pub(super) use wire::{Watch, mangle};

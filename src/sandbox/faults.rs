@@ -122,26 +122,37 @@ const MOST: usize = 10_000;
 
 /// The faults that wait.
 #[derive(Default)]
-pub(super) struct Faults(HashMap<Endpoint, VecDeque<Fault>>);
+pub(super) struct Faults {
+    anywhere: HashMap<Endpoint, VecDeque<Fault>>,
+    files: HashMap<usize, VecDeque<Fault>>,
+}
 
 impl Faults {
     pub(super) fn add(&mut self, endpoint: Endpoint, fault: Fault) {
-        self.0.entry(endpoint).or_default().push_back(fault);
+        self.anywhere.entry(endpoint).or_default().push_back(fault);
     }
 
-    fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
-        self.0.get_mut(&endpoint)?.pop_front()
+    pub(super) fn add_to_file(&mut self, number: usize, fault: Fault) {
+        self.files.entry(number).or_default().push_back(fault);
+    }
+
+    /// What waits for this very file comes first.
+    fn take(&mut self, endpoint: Endpoint, path: &str) -> Option<Fault> {
+        let number = (endpoint == Endpoint::BulkFile).then(|| bulk::file_number(path)).flatten();
+        let own = number.and_then(|number| self.files.get_mut(&number)?.pop_front());
+        own.or_else(|| self.anywhere.get_mut(&endpoint)?.pop_front())
     }
 }
 
 /// A fault as `POST /sandbox/faults` takes it: `{"endpoint": "token", "fault": {"status": 503}}`, and with
-/// `"times": 3` as often.
+/// `"times": 3` as often; with `"file": 2` (from 0) it waits for that file of an export.
 #[derive(Deserialize)]
 pub(super) struct Order {
     endpoint: Endpoint,
     fault: Fault,
     #[serde(default = "once")]
     times: usize,
+    file: Option<usize>,
 }
 
 fn once() -> usize {
@@ -150,7 +161,12 @@ fn once() -> usize {
 
 /// `POST /sandbox/faults`
 pub(super) async fn inject(State(sandbox): State<Sandbox>, Json(order): Json<Order>) -> StatusCode {
-    sandbox.inject_times(order.endpoint, &order.fault, order.times.min(MOST));
+    for _ in 0..order.times.min(MOST) {
+        match order.file {
+            Some(number) => sandbox.inject_file(number, order.fault.clone()),
+            None => sandbox.inject(order.endpoint, order.fault.clone()),
+        }
+    }
     StatusCode::NO_CONTENT
 }
 
@@ -177,7 +193,7 @@ pub(super) async fn apply(State(sandbox): State<Sandbox>, request: Request, next
         return next.run(request).await;
     };
     let watch = bulk::Watch::new(&sandbox, endpoint, &request);
-    let fault = lock(&sandbox.inner.faults).take(endpoint);
+    let fault = lock(&sandbox.inner.faults).take(endpoint, request.uri().path());
     let response = match fault {
         None => next.run(request).await,
         Some(fault) => strike(&sandbox, endpoint, fault, request, next).await,

@@ -77,6 +77,11 @@ fn missing() -> Outcome {
     Outcome::not_found("no such file")
 }
 
+/// The number of the file that a path names.
+pub(in super::super) fn file_number(path: &str) -> Option<usize> {
+    named(path.rsplit('/').next()?).ok().map(|(place, _)| place)
+}
+
 /// The number and the version of the file that a link names.
 fn named(name: &str) -> Result<(usize, u32), Outcome> {
     let parts = name.strip_suffix(".ndjson").and_then(|name| name.split_once('.'));

@@ -79,6 +79,22 @@ async fn one_file_may_be_broken_for_good() {
 }
 
 #[tokio::test]
+async fn a_fault_may_wait_for_one_file() {
+    let desk = Desk::new(|bulk| bulk.lines_per_file = 10).await;
+    let manifest = desk.export("$export?_type=Patient").await;
+    let url = |place: usize| manifest["output"][place]["url"].as_str().unwrap().to_owned();
+    desk.bed.sandbox.inject_file(2, Fault::Status(502));
+    let order = json!({ "endpoint": "bulk_file", "file": 2, "fault": { "transient": 503 }, "times": 2 });
+    let request = Request::post("/sandbox/faults").header(header::CONTENT_TYPE, "application/json");
+    let reply = desk.bed.send(request.body(Body::from(order.to_string())).unwrap()).await;
+    assert_eq!(reply.status, StatusCode::NO_CONTENT);
+    for status in [502, 503, 503, 200] {
+        assert_eq!(desk.get(&url(1)).await.status, StatusCode::OK);
+        assert_eq!(desk.get(&url(2)).await.status.as_u16(), status);
+    }
+}
+
+#[tokio::test]
 async fn compression_goes_wrong_where_it_is_accepted() {
     let desk = Desk::new(|_| {}).await;
     let url = desk.one_file().await;
