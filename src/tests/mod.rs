@@ -4,6 +4,8 @@
 
 mod accounts;
 mod api;
+mod bulk_ingest;
+mod bulk_writers;
 mod connect;
 mod dialects;
 mod docs;

@@ -62,7 +62,7 @@ impl Fetcher<'_> {
             let answer = self.ask(&url, own, token.as_ref(), going_on.as_ref()).await?;
             let status = answer.status.as_u16();
             match status {
-                200 => return Ok(opened(0, answer)?),
+                200 => return opened(0, answer),
                 206 => match going_on {
                     Some(Resume { from, validator }) if goes_on(&answer.headers, from, validator) => {
                         let validator = Some(validator.to_owned());
