@@ -194,8 +194,8 @@ catalogue! {
         "Press Standalone connect on the provider's settings page.";
     Conflict "conflict" 409
         "Somebody else changed this in the meantime."
-        "The settings were saved from another window after you opened them."
-        "Reload, and make your change again.";
+        "It was changed from another window, or went on by itself, after you opened the page."
+        "Look at how it stands now, and make your change again if it is still wanted.";
     PayloadTooLarge "payload_too_large" 413
         "This is too large."
         "The request is over the limit."

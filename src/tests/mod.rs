@@ -11,6 +11,7 @@ mod dialects;
 mod docs;
 mod export_faults;
 mod exports;
+mod exports_page;
 mod faults;
 mod inferno;
 mod keys;
