@@ -10,6 +10,7 @@ mod connect;
 mod dialects;
 mod docs;
 mod export_faults;
+mod export_kills;
 mod exports;
 mod exports_page;
 mod faults;
