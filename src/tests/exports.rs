@@ -143,3 +143,35 @@ async fn a_kick_off_that_waits(#[case] at: Endpoint, #[case] fault: Fault, #[cas
     assert_eq!(waits["nextPollWhy"]["seconds"], seconds);
     assert_eq!(exports.finish(&id).await["state"], "complete");
 }
+
+/// A group's export reads the group, too; scopes are of the version that the EHR takes.
+#[rstest]
+#[case::version_2("auto", "system/Patient.rs system/Group.rs")]
+#[case::version_1("v1", "system/Patient.read system/Group.read")]
+#[tokio::test]
+async fn groups_and_scopes(#[case] version: &str, #[case] scopes: &str) {
+    let exports = Exports::new(Db::Sqlite, Bulk { group_scope_wanted: true, ..Bulk::default() }).await;
+    let mut config = exports.scene.app.generic("key", None);
+    config["providerConfigs"]["generic"]["scopeVersion"] = version.into();
+    assert_eq!(exports.post("config", &config).await.0, 200);
+    let group = json!({"level": "group", "groupId": "first-patients", "types": ["Patient"]});
+    let id = exports.start(group).await;
+    let done = exports.finish(&id).await;
+    assert_eq!(done["state"], "complete", "{done}");
+    let form = exports.scene.app.sandbox.stats().last_token_form;
+    assert!(form.contains(&("scope".into(), scopes.into())), "{form:?}");
+    let rows = done["rows"]["total"].as_i64().unwrap();
+    assert!((1..5).contains(&rows), "some of the patients: {rows}");
+    assert_eq!(exports.bulk_stats().last_prefer, "respond-async");
+}
+
+/// Filters and single patients are asked for as they were written.
+#[tokio::test]
+async fn filters_and_single_patients() {
+    let exports = Exports::new(Db::Sqlite, Bulk::default()).await;
+    let patient = exports.scene.app.sandbox.first_patient_id();
+    let id = exports.start(json!({"types": ["Patient"], "patients": [patient]})).await;
+    assert_eq!(exports.finish(&id).await["rows"]["total"], 1);
+    let id = exports.start(json!({"types": ["Patient"], "typeFilters": [format!("Patient?_id={patient}")]})).await;
+    assert_eq!(exports.finish(&id).await["rows"]["total"], 1);
+}
