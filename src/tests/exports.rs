@@ -175,3 +175,21 @@ async fn filters_and_single_patients() {
     let id = exports.start(json!({"types": ["Patient"], "typeFilters": [format!("Patient?_id={patient}")]})).await;
     assert_eq!(exports.finish(&id).await["rows"]["total"], 1);
 }
+
+/// A manifest of thousands of files is noted and worked off.
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
+#[tokio::test]
+async fn very_many_files(#[case] db: Db) {
+    let synthetic = serde_json::from_value(json!({"resources": 2_050})).unwrap();
+    let exports = Exports::new(db, Bulk { synthetic: Some(synthetic), lines_per_file: 1, ..Bulk::default() }).await;
+    let id = exports.start(json!({})).await;
+    let done = exports.finish(&id).await;
+    assert_eq!((&done["state"], &done["files"]["done"]), (&json!("complete"), &json!(2_050)), "{done}");
+    assert_eq!(done["rows"]["total"], 2_050);
+    let url = format!("/api/integrations/ehr/bulk/files?jobId={id}&file=1999");
+    let files: Value = exports.scene.app.server.get(&url).authorization_bearer(&exports.scene.token).await.json();
+    assert_eq!(files["files"].as_array().unwrap().len(), 51);
+    assert_eq!(files["files"][0]["state"], "done");
+}
