@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use ehr_integrations::sandbox::bulk::{Bulk, Issue};
 use ehr_integrations::sandbox::{Endpoint, Fault, Personality};
+use ehr_integrations::server::store::audit;
 use rstest::rstest;
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -282,6 +283,10 @@ async fn since_the_last_time(#[case] db: Db) {
     assert_eq!(second["request"]["since"], first["transactionTime"]);
     let asked = exports.bulk_stats().last_kickoff;
     assert!(asked.iter().any(|(name, value)| name == "_since" && first["transactionTime"] == *value));
+    let trail = audit::page(&exports.scene.app.app.db, &exports.scene.practice, "", 100).await.unwrap();
+    let deleted: Vec<_> = trail.iter().filter(|event| event.action == "export.deletions_applied").collect();
+    assert_eq!(deleted.len(), 1);
+    assert_eq!((deleted[0].target.as_str(), deleted[0].actor.as_str()), ("generic: 1 deleted", "engine"));
     let Rows(stored) = rows(&exports).await;
     assert_eq!(stored.get(&("Patient".into(), patient)), Some(&None));
     assert_eq!(stored.values().filter(|body| body.is_none()).count(), 1);

@@ -216,6 +216,21 @@ pub async fn errors(db: &Database, export: &ExportId, limit: i64) -> Stored<Vec<
     rows.iter().map(read).collect()
 }
 
+/// How many resources the EHR named as deleted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn deletions(db: &Database, export: &ExportId) -> Stored<i64> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(rows), 0) AS BIGINT) AS rows FROM export_files \
+         WHERE export_id = $1 AND kind = 'deleted'",
+    )
+    .bind(export.to_string())
+    .fetch_one(db.pool())
+    .await?;
+    Ok(row.try_get("rows")?)
+}
+
 /// How many outcomes of the EHR tell of an error, not of a warning.
 ///
 /// # Errors
