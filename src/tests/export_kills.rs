@@ -5,18 +5,16 @@
 //! for its end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use ehr_integrations::sandbox::bulk::Bulk;
 use ehr_integrations::sandbox::{Endpoint, Fault, Personality};
 use rstest::rstest;
 use serde_json::json;
 use sqlx::Row;
 
+use super::export_commands::program;
 use super::export_faults::{Rows, rows};
 use super::exports::Exports;
 use super::support::Db;
@@ -37,15 +35,7 @@ async fn scene(db: Db) -> Exports {
 
 /// A process that works on an export.
 fn engine(exports: &Exports, id: &str) -> Child {
-    let app = &exports.scene.app;
-    Command::new(Path::new(env!("CARGO_BIN_EXE_ehr-integrations")))
-        .args(["export", "watch", id, "--practice", "north", "--here"])
-        .env_clear()
-        .env("INTEGRATIONS_TOKEN_ENC_KEY", STANDARD.encode([7; 32]))
-        .env("APP_BASE_URL", &app.url)
-        .env("DATABASE_URL", app.database_url())
-        .env("EHR_ALLOW_PRIVATE_NETWORK", "1")
-        .env("EHR_BULK_MAX_POLL_SECONDS", "1")
+    program(&exports.scene.app, &["export", "watch", id, "--practice", "north", "--here"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

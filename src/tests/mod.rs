@@ -9,6 +9,7 @@ mod bulk_writers;
 mod connect;
 mod dialects;
 mod docs;
+mod export_commands;
 mod export_engine;
 mod export_faults;
 mod export_kills;
