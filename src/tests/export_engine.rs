@@ -139,7 +139,7 @@ async fn a_wish_is_heard_while_it_downloads() {
 async fn events_tell_every_change_and_end_with_the_process() {
     let exports = Exports::new(Db::Sqlite, Bulk::default()).await;
     let url = format!("{}/api/integrations/ehr/bulk/events", exports.scene.app.url);
-    let client = reqwest::Client::new();
+    let client = reqwest::Client::builder().build().unwrap();
     assert_eq!(client.get(&url).send().await.unwrap().status(), 401);
     let answer = client.get(&url).bearer_auth(&exports.scene.token).send().await.unwrap();
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
@@ -148,7 +148,7 @@ async fn events_tell_every_change_and_end_with_the_process() {
     let mut next = async |until: &str| {
         while !text.contains(until) {
             let piece = tokio::time::timeout(Duration::from_secs(5), stream.next()).await.expect("an event");
-            let Some(piece) = piece else { return None };
+            let piece = piece?;
             text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
         }
         Some(std::mem::take(&mut text))
