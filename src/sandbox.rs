@@ -259,6 +259,12 @@ impl Sandbox {
         }
     }
 
+    /// Lets the next request for one file of an export go wrong; files are numbered from 0, as in the manifest:
+    /// output, then deletions, then outcomes.
+    pub fn inject_file(&self, number: usize, fault: Fault) {
+        lock(&self.inner.faults).add_to_file(number, fault);
+    }
+
     /// Ends every access token that was issued so far, as an administrator of the EHR may do; with `grants`
     /// the refresh tokens, too.
     pub fn take_back_tokens(&self, grants: bool) {

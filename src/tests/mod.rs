@@ -4,9 +4,15 @@
 
 mod accounts;
 mod api;
+mod bulk_ingest;
+mod bulk_writers;
 mod connect;
 mod dialects;
 mod docs;
+mod export_commands;
+mod export_engine;
+mod export_faults;
+mod export_kills;
 mod exports;
 mod exports_page;
 mod faults;

@@ -37,6 +37,17 @@ impl FakeClock {
     pub fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
+
+    /// From now on it goes as the machine's does: another process looks at that one.
+    pub fn follow_the_real_one(&self) {
+        let time = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            loop {
+                time.store(SystemClock.now().0, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+    }
 }
 
 impl Clock for FakeClock {
@@ -141,6 +152,11 @@ impl TestApp {
     pub fn with_key(&self, key: PrivateKey) -> App {
         let config = Config { signing_key: Some(key), ..self.app.config.clone() };
         App::new(config, self.app.db.clone(), Arc::new(self.clock.clone()), Arc::new(SystemEntropy)).ok().unwrap()
+    }
+
+    /// Where the database is.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
     }
 
     /// The SQLite file with everything that is still in its log.

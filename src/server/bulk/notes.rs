@@ -1,4 +1,4 @@
-//! Reads the lines that are no output: Bundles of deletions, and OperationOutcomes about the export.
+//! Reads the lines that are no output: Bundles of deletions, and `OperationOutcome`s about the export.
 //!
 //! Imports the head's rules only. Guards: what the EHR says in words is cut to what a column is for.
 
@@ -94,7 +94,7 @@ struct Details {
 /// What a line of an `error` file says.
 ///
 /// # Errors
-/// `wrong_type` for what is no OperationOutcome.
+/// `wrong_type` for what is no `OperationOutcome`.
 pub fn remarks(line: &[u8]) -> Result<Vec<Remark>, Refusal> {
     let outcome: OperationOutcome = owned(line)?;
     if outcome.kind != "OperationOutcome" {

@@ -237,12 +237,11 @@ impl<'a> Queue<'a> {
             let Some(kind) = self.kinds.last() else { return Ok(None) };
             let (practice, export) = (&self.job.practice, &self.job.target.export);
             let files = export_file::due(&self.app.db, practice, export, *kind, self.after, self.now, PAGE).await?;
-            match files.last() {
-                Some(last) => self.after = last.number,
-                None => {
-                    self.kinds.pop();
-                    self.after = i64::MIN;
-                }
+            if let Some(last) = files.last() {
+                self.after = last.number;
+            } else {
+                self.kinds.pop();
+                self.after = i64::MIN;
             }
             self.files = files;
             self.files.reverse();

@@ -10,9 +10,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::App;
+use crate::server::failure::Failure;
 use crate::server::flow::export::advance::{Next, advance};
-use crate::server::store::Stored;
 use crate::server::store::export::{self, Export};
+use crate::server::store::{StoreError, Stored};
 
 /// How many exports one process works on at a time.
 const WORKERS: usize = 4;
@@ -77,6 +78,10 @@ async fn steps(app: &App, mut export: Export, stop: &CancellationToken) -> bool 
         match advance(app, &mut export, stop).await {
             Ok(Next::Now) => {}
             Ok(Next::At(_) | Next::Done) => return true,
+            Err(Failure::Store(StoreError::NotOne { .. })) => {
+                tracing::info!(export.id = %export.id, "another process works on the export now");
+                return false;
+            }
             Err(failure) => {
                 tracing::error!(export.id = %export.id, error = %failure, "an export's step failed");
                 return false;

@@ -125,6 +125,9 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
     recorder.step(app, StepName::Discovery);
     let found = client::discover(app, ready).await?;
     timeline::discovered(recorder, &found);
+    if found.authorization_endpoint.is_empty() {
+        return Err(Failure::explained(Code::DiscoveryFailed, "no authorization endpoint"));
+    }
     client::check_pkce(&found)?;
     let scopes = &client::in_dialect(app, ready, &found, scopes);
     recorder.step(app, StepName::ClientAuthentication);

@@ -112,7 +112,7 @@ pub(super) fn scopes(app: &App, service: &Service, request: &ExportRequest) -> S
 ///
 /// # Errors
 /// As [`service`]; `client_auth_failed`, `scope_denied`, `rate_limited`, `ehr_unavailable`.
-pub(super) async fn token(
+pub async fn token(
     app: &App,
     caller: &Caller,
     provider: &ProviderId,

@@ -24,7 +24,7 @@ pub struct SmartConfiguration {
     /// The keys that sign its identity tokens.
     #[serde(deserialize_with = "lenient")]
     pub jwks_uri: Option<String>,
-    /// Where the browser goes.
+    /// Where the browser goes; empty where the EHR serves backend services only.
     #[serde(deserialize_with = "lenient")]
     pub authorization_endpoint: String,
     /// Where codes become tokens.
@@ -136,13 +136,12 @@ async fn discover(
     let url = format!("{base}/.well-known/smart-configuration");
     let answer = http.get(&Request { url: &url, accept: "application/json", bearer: None, headers }).await?;
     let well_known = answer.status.as_u16();
-    if answer.status.is_success()
-        && let Ok(configuration) = serde_json::from_slice::<SmartConfiguration>(&answer.body)
-        && !configuration.authorization_endpoint.is_empty()
-        && !configuration.token_endpoint.is_empty()
-    {
-        return resolve(configuration, base);
-    }
+    let configuration = serde_json::from_slice::<SmartConfiguration>(&answer.body).ok();
+    let configuration = configuration.filter(|found| answer.status.is_success() && !found.token_endpoint.is_empty());
+    let configuration = match configuration {
+        Some(found) if !found.authorization_endpoint.is_empty() => return resolve(found, base),
+        other => other,
+    };
     let url = format!("{base}/metadata");
     let answer = http.get(&Request { url: &url, accept: "application/fhir+json", bearer: None, headers }).await?;
     let metadata = answer.status.as_u16();
@@ -152,6 +151,8 @@ async fn discover(
         .then(|| serde_json::from_slice::<Value>(&answer.body).ok())
         .flatten()
         .and_then(|statement| oauth_uris(&statement))
+        // An EHR for backend services alone has a token endpoint only.
+        .or(configuration)
         .ok_or(DiscoveryError::NoEndpoints { well_known, metadata })?;
     resolve(configuration, base)
 }
@@ -191,7 +192,10 @@ fn resolve(mut configuration: SmartConfiguration, base: &str) -> Result<SmartCon
             Err(DiscoveryError::BadEndpoint(name))
         }
     };
-    configuration.authorization_endpoint = absolute(&configuration.authorization_endpoint, "authorization_endpoint")?;
+    if !configuration.authorization_endpoint.is_empty() {
+        configuration.authorization_endpoint =
+            absolute(&configuration.authorization_endpoint, "authorization_endpoint")?;
+    }
     configuration.token_endpoint = absolute(&configuration.token_endpoint, "token_endpoint")?;
     configuration.revocation_endpoint =
         configuration.revocation_endpoint.map(|text| absolute(&text, "revocation_endpoint")).transpose()?;
@@ -225,6 +229,16 @@ mod tests {
         assert_eq!(with("/authorize").unwrap().authorization_endpoint, "https://ehr.example/authorize");
         assert_eq!(with("http://ehr.example/a"), Err(DiscoveryError::BadEndpoint("authorization_endpoint")));
         assert!(with("javascript:alert(1)").is_err());
+    }
+
+    /// Such an EHR connects nobody, but exports.
+    #[test]
+    fn an_ehr_for_backend_services_only() {
+        let found = with("").unwrap();
+        assert_eq!(
+            (found.authorization_endpoint.as_str(), found.token_endpoint.as_str()),
+            ("", "https://auth.example/token")
+        );
     }
 
     #[test]
@@ -295,7 +309,8 @@ mod tests {
             if let Ok(safe) = resolve(read, "https://ehr.example/fhir") {
                 let optional = [safe.revocation_endpoint, safe.introspection_endpoint, safe.jwks_uri];
                 for endpoint in optional.iter().flatten().chain([&safe.authorization_endpoint, &safe.token_endpoint]) {
-                    prop_assert!(endpoint.starts_with("https://"), "{}", endpoint);
+                    let none = endpoint.is_empty() && *endpoint == safe.authorization_endpoint;
+                    prop_assert!(none || endpoint.starts_with("https://"), "{}", endpoint);
                 }
             }
             let _ = oauth_uris(&document);

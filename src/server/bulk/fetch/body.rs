@@ -46,11 +46,11 @@ impl Body {
         let count = move |piece: &Bytes| {
             counter.fetch_add(u64::try_from(piece.len()).unwrap_or_default(), Ordering::Relaxed);
         };
-        let counted = answer.body.inspect_ok(count);
+        let stream = answer.body.inspect_ok(count);
         let source = match encoding.as_str() {
-            "" | "identity" => Source::Plain(counted.boxed()),
+            "" | "identity" => Source::Plain(stream.boxed()),
             "gzip" | "x-gzip" => {
-                let reader = StreamReader::new(counted.map_err(io::Error::other).boxed());
+                let reader = StreamReader::new(stream.map_err(io::Error::other).boxed());
                 let mut decoder = GzipDecoder::new(reader);
                 decoder.multiple_members(true);
                 Source::Gzip(Box::new(decoder), BytesMut::new())

@@ -49,7 +49,11 @@ impl Fetcher<'_> {
         let mut redirects = 0;
         loop {
             if !self.hosts.allows(&url) {
-                return Err(hopeless(Code::Forbidden, "host_not_allowed"));
+                // Whoever may allow the host has to know which it is.
+                let host = url.host_str().unwrap_or_default();
+                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                let detail = Cow::Owned(format!("host_not_allowed {host}{port}"));
+                return Err(Trouble::Hopeless { problem: Code::Forbidden, detail });
             }
             let own = self.hosts.is_own(&url);
             with_token &= own;
@@ -58,7 +62,7 @@ impl Fetcher<'_> {
             let answer = self.ask(&url, own, token.as_ref(), going_on.as_ref()).await?;
             let status = answer.status.as_u16();
             match status {
-                200 => return Ok(opened(0, answer)?),
+                200 => return opened(0, answer),
                 206 => match going_on {
                     Some(Resume { from, validator }) if goes_on(&answer.headers, from, validator) => {
                         let validator = Some(validator.to_owned());

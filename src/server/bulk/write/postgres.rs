@@ -10,6 +10,7 @@ use sqlx::{Connection, Executor};
 
 use super::sql::{FENCE, FORGET, PROGRESS, REJECT, REMARK, resources};
 use super::{Part, Row, Target, WriteError, last};
+use crate::model::problem::Code;
 use crate::model::time::Timestamp;
 use crate::server::store::{Database, StoreError};
 
@@ -67,7 +68,7 @@ impl Writer {
                 .bind(progress.counts.as_deref())
                 .bind(progress.fetched)
                 .bind(progress.validator.as_deref())
-                .bind(progress.problem.map(|code| code.name()))
+                .bind(progress.problem.map(Code::name))
                 .bind(progress.detail.as_deref())
                 .bind(target.export.as_str())
                 .bind(file)

@@ -9,6 +9,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 
 use super::sql::{FENCE, FORGET, PROGRESS, REJECT, REMARK, resources};
 use super::{Part, Target, WriteError, last};
+use crate::model::problem::Code;
 use crate::model::time::Timestamp;
 use crate::server::store::{Database, StoreError};
 
@@ -81,7 +82,7 @@ fn write(connection: &mut Connection, target: &Target, parts: &[Part], now: Time
             progress.counts,
             progress.fetched,
             progress.validator,
-            progress.problem.map(|code| code.name()),
+            progress.problem.map(Code::name),
             progress.detail,
             export,
             file,
