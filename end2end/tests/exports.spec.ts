@@ -74,7 +74,7 @@ test('an export runs to its end while one watches', async ({ page, stack }) => {
   await until(page, card, 'Complete');
   await expect(card).toHaveAttribute('data-state', 'complete');
   await expect(card.locator('[data-type=Patient]')).toBeVisible();
-  await expect(card.locator('dl')).toContainText('Records taken in900');
+  await expect(card.locator('dl')).toContainText(/Records taken in[1-9]/);
   await expect(card.locator('dl')).toContainText('Lines not taken in0');
   if (hasScripts()) await expect(page.locator('#live')).toContainText('Complete');
   await stayed();
@@ -129,18 +129,17 @@ test('an export is paused, resumed, cancelled and removed', async ({ page, other
 });
 
 test('a file that failed is fetched again', async ({ page, stack }) => {
-  const bulk = { polls: 0, lines_per_file: 50, synthetic: { resources: 300, types } };
-  await stack.personality({ bulk: { ...bulk, broken_files: { 1: { status: 403 } } } });
+  await stack.personality({ bulk: { polls: 0, lines_per_file: 50, synthetic: { resources: 300, types } } });
   await open(page, stack);
+  await stack.fault('bulk_file', { status: 403 });
   const card = await start(page);
   await until(page, card, 'Complete, with errors');
   await expect(card).toContainText('1 failed');
   await expect(card.locator('[data-problem=scope_denied]')).toContainText(/File \d+, \w+:.*status 403/);
   await looks(page);
-  await stack.personality({ bulk });
   const stayed = await mark(page);
   await card.getByRole('button', { name: /Fetch again: File \d+/ }).click();
-  await until(page, card, 'Records taken in300');
+  await until(page, card, /Files(\d+) of \1Records/);
   await expect(card).toHaveAttribute('data-state', 'complete');
   await stayed();
 });

@@ -55,6 +55,8 @@ pub struct ExportError {
     /// More on that: a word of ours, such as `truncated`, or the EHR's diagnosis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Whether the file is tried again by itself.
+    pub again: bool,
 }
 
 /// An export as the API answers it.

@@ -198,7 +198,7 @@ pub async fn files(db: &Database, export: &ExportId, after: i64, limit: i64) -> 
 /// When the database fails.
 pub async fn errors(db: &Database, export: &ExportId, limit: i64) -> Stored<Vec<ExportError>> {
     let rows = sqlx::query(
-        "SELECT number, type, problem, detail FROM export_files \
+        "SELECT number, type, problem, detail, state FROM export_files \
          WHERE export_id = $1 AND problem IS NOT NULL AND state <> 'done' ORDER BY number LIMIT $2",
     )
     .bind(export.to_string())
@@ -211,6 +211,7 @@ pub async fn errors(db: &Database, export: &ExportId, limit: i64) -> Stored<Vec<
             file: Some(row.try_get("number")?),
             kind: row.try_get("type")?,
             detail: row.try_get("detail")?,
+            again: row.try_get::<String, _>("state")? == "pending",
         })
     };
     rows.iter().map(read).collect()

@@ -78,6 +78,11 @@ pub fn wait(why: Wait) -> String {
              to bulk data, then resume."
                 .into()
         }
+        Wait::NoToken { code: Code::Conflict } => {
+            "The provider's settings name another server than when this export began. Set them back and resume, or \
+             cancel it."
+                .into()
+        }
         Wait::NoToken { code } => {
             let entry = code.entry();
             format!("We get no token. {} {} Then resume.", entry.message, entry.action)
@@ -130,6 +135,11 @@ pub fn instant(text: &str) -> String {
 
 /// What went wrong, and what to do about it.
 pub fn error(error: &ExportError) -> (String, String) {
+    let (what, action) = said_of(error);
+    (what, if error.again { "It is tried again by itself.".into() } else { action })
+}
+
+fn said_of(error: &ExportError) -> (String, String) {
     let entry = error.error.entry();
     let detail = error.detail.as_deref();
     match (error.error, detail) {
@@ -138,7 +148,7 @@ pub fn error(error: &ExportError) -> (String, String) {
             "Ask the EHR's vendor for an address that can be reached.".into(),
         ),
         (Code::Forbidden, Some(host)) => (
-            format!("The EHR sends us to another host: {host}."),
+            format!("The EHR sends us to another host: {}.", host.trim_start_matches("host_not_allowed ")),
             "If it is the EHR's own file store, add it to “File hosts” in the provider's settings, and start again."
                 .into(),
         ),
@@ -316,7 +326,7 @@ mod tests {
         assert_eq!(what(&request), "Patient, Observation · changed since 2026-06-30 08:00 UTC");
         assert_eq!(what(&ExportRequest::default()), "All record types");
         let words = |code, detail: &str| {
-            error(&ExportError { error: code, file: None, kind: None, detail: Some(detail.into()) }).0
+            error(&ExportError { error: code, file: None, kind: None, detail: Some(detail.into()), again: false }).0
         };
         assert!(words(Code::EhrUnavailable, "status_503").ends_with("It answered with status 503."));
         assert!(words(Code::BulkFailed, "out of space").ends_with("It says: “out of space”"));

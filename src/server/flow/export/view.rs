@@ -19,6 +19,7 @@ pub(super) async fn status(app: &App, export: Export) -> Outcome<ExportStatus> {
         file: None,
         kind: None,
         detail: detail.map(str::to_owned),
+        again: false,
     });
     let of_files = export_manifest::errors(&app.db, &export.id, MAX_ERRORS).await?;
     let now = app.clock.now();

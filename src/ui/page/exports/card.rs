@@ -6,6 +6,7 @@ use leptos::server_fn::ServerFn;
 use super::facts;
 use crate::api::exports::{CancelExport, DeleteExport, PauseExport, ResumeExport, RetryExport};
 use crate::model::export::{ExportState, ExportStatus, Wait};
+use crate::model::problem::Code;
 use crate::model::time::Timestamp;
 use crate::ui::part::badge::{Tone, badge};
 use crate::ui::part::confirm::Confirm;
@@ -30,7 +31,7 @@ pub(super) fn card(export: &ExportStatus, now: Timestamp) -> AnyView {
     let body = (!body.is_empty()).then(|| view! { <div class="panel-body space-y-5">{body}</div> });
     view! {
         <li class="panel" id=format!("export-{id}") tabindex="-1" data-export=id.clone() data-state=export.state.as_str() data-says=says>
-            <div class="panel-head flex flex-wrap items-start justify-between gap-x-4 gap-y-2">
+            <div class="panel-head flex flex-wrap items-start justify-between gap-x-4 gap-y-2 sm:flex-nowrap">
                 <div class="min-w-0">
                     <h3 class="title-2 wrap-anywhere">{title}</h3>
                     <p class="muted small wrap-anywhere">{words::what(&export.request)}</p>
@@ -46,7 +47,7 @@ pub(super) fn card(export: &ExportStatus, now: Timestamp) -> AnyView {
 }
 
 fn times(export: &ExportStatus, now: Timestamp) -> AnyView {
-    let ended = export.finished_at.map(|at| view! { ", over " {ago(at, now)} });
+    let ended = export.finished_at.map(|at| view! { ", ended " {ago(at, now)} });
     view! { "Started by " {export.requested_by.clone()} " " {ago(export.created_at, now)} {ended} }.into_any()
 }
 
@@ -83,7 +84,8 @@ fn activity(export: &ExportStatus, now: Timestamp) -> Option<AnyView> {
             Wait::NoToken { code } => {
                 let name = code.name();
                 let href = format!("/troubleshooting#{name}");
-                Some(view! { " " <a class="text-link" href=href>"More about " <code>{name}</code></a> })
+                (code != Code::Conflict)
+                    .then(|| view! { " " <a class="text-link" href=href>"More about " <code>{name}</code></a> })
             }
             _ => None,
         };
@@ -154,7 +156,7 @@ fn confirmed(
 ) -> AnyView {
     let id = id.to_owned();
     view! {
-        <Confirm id=name label=label class="btn btn-sm btn-ghost" question=question>
+        <Confirm id=name label=label class="btn btn-sm" question=question>
             <form method="post" action=action>
                 <input type="hidden" name="export" value=id/>
                 <button class="btn btn-sm btn-error">{yes}</button>

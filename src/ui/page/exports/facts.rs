@@ -15,10 +15,11 @@ const SHOWN: usize = 3;
 
 /// How many files are dealt with.
 pub(super) fn progress(export: &ExportStatus) -> Option<AnyView> {
-    if export.state.is_over() {
+    let files = export.files;
+    let idle = files.total == 0 && (export.paused || export.cancelling);
+    if export.state.is_over() || idle {
         return None;
     }
-    let files = export.files;
     let dealt_with = files.done.saturating_add(files.failed);
     let label = match files.total {
         0 => "No files yet".to_owned(),
@@ -26,7 +27,7 @@ pub(super) fn progress(export: &ExportStatus) -> Option<AnyView> {
     };
     // Without a value the bar says that something is going on, not how much.
     let known = files.total > 0;
-    let value = (known || export.paused).then_some(dealt_with);
+    let value = known.then_some(dealt_with);
     let view = view! {
         <div>
             <p class="mb-1.5 flex justify-between gap-4 small">
@@ -79,7 +80,7 @@ pub(super) fn numbers(export: &ExportStatus, now: Timestamp) -> Option<AnyView> 
     });
     let keeps = export.expires_at.filter(|_| export.state != ExportState::Complete).map(|at| {
         let date = text::date_time(at);
-        fact("The EHR keeps the files until", view! { <time datetime=at.to_string()>{date}</time> }.into_any())
+        fact("Files kept until", view! { <time datetime=at.to_string()>{date}</time> }.into_any())
     });
     let as_of = export.transaction_time.as_deref().map(|time| fact("Records as of", words::instant(time)));
     let view = view! {
@@ -116,7 +117,10 @@ pub(super) fn types(export: &ExportStatus) -> Option<AnyView> {
 
 /// What went wrong: the first errors, and the rest on demand.
 pub(super) fn errors(export: &ExportStatus, may_retry: bool) -> Option<AnyView> {
-    let mut lines: Vec<_> = export.errors.iter().map(|error| line(error, &export.job_id, may_retry)).collect();
+    // Of what is over, nothing is tried again.
+    let over = export.state.is_over();
+    let errors = export.errors.iter().filter(|error| !(over && error.again));
+    let mut lines: Vec<_> = errors.map(|error| line(error, &export.job_id, may_retry)).collect();
     if lines.is_empty() {
         return None;
     }
@@ -155,7 +159,7 @@ fn line(error: &ExportError, id: &str, may_retry: bool) -> AnyView {
         format!("{}{kind}: ", words::file(number))
     });
     let name = error.error.name();
-    let again = error.file.filter(|_| may_retry).map(|number| {
+    let again = error.file.filter(|_| may_retry && !error.again).map(|number| {
         view! {
             <form method="post" action=RetryExport::PATH>
                 <input type="hidden" name="export" value=id.to_owned()/>
