@@ -170,6 +170,20 @@ pub(super) async fn inject(State(sandbox): State<Sandbox>, Json(order): Json<Ord
     StatusCode::NO_CONTENT
 }
 
+/// What `POST /sandbox/take-back` wants.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TakeBack {
+    grants: bool,
+}
+
+/// `POST /sandbox/take-back`: an administrator of the EHR ends the access tokens; with `grants` the refresh
+/// tokens, too.
+pub(super) async fn take_back(State(sandbox): State<Sandbox>, Json(wanted): Json<TakeBack>) -> StatusCode {
+    sandbox.take_back_tokens(wanted.grants);
+    StatusCode::NO_CONTENT
+}
+
 fn endpoint(method: &Method, path: &str) -> Option<Endpoint> {
     Some(match path {
         _ if path.starts_with("/bulk/status/") && method == Method::DELETE => Endpoint::BulkDelete,

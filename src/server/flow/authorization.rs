@@ -294,12 +294,12 @@ pub(super) async fn redeem(
     let tokens = client::token_client(app, &ready, &terms, &credential)
         .exchange(code, &app.config.redirect_url(), &secrets.verifier)
         .await
-        .map_err(|error| Failure::explained(error.code(), error.to_string()))?;
+        .map_err(|error| Failure::of_token(&error))?;
     client::accepted(app, &ready, &credential).await;
     timeline::exchanged(recorder, &tokens, &terms);
     timeline::identity(app, recorder, &tokens);
     let identity = identity(app, &tokens, &secrets).await?;
-    timeline::context(app, recorder, &tokens);
+    timeline::context(app, recorder, &tokens, &terms);
     Ok(Granted { ready, terms, tokens, identity, scopes_offered: secrets.scopes_offered })
 }
 

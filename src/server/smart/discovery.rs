@@ -96,7 +96,10 @@ pub enum DiscoveryError {
 
 /// Remembers configurations for ten minutes, and asks once where many want the same.
 #[derive(Clone)]
-pub struct DiscoveryCache(Cache<String, Arc<SmartConfiguration>>);
+pub struct DiscoveryCache(Cache<CacheKey, Arc<SmartConfiguration>>);
+
+/// The base, and the headers: with Epic's `Epic-Client-ID` the same base answers each client its own endpoints.
+type CacheKey = (String, Vec<(&'static str, String)>);
 
 impl Default for DiscoveryCache {
     fn default() -> Self {
@@ -116,15 +119,14 @@ impl DiscoveryCache {
         headers: &[(&'static str, String)],
     ) -> Result<Arc<SmartConfiguration>, DiscoveryError> {
         self.0
-            .try_get_with(fhir_base.to_owned(), async { discover(http, fhir_base, headers).await.map(Arc::new) })
+            .try_get_with(key(fhir_base, headers), async { discover(http, fhir_base, headers).await.map(Arc::new) })
             .await
             .map_err(|error: Arc<DiscoveryError>| (*error).clone())
     }
+}
 
-    /// Forgets what was read for this base.
-    pub async fn forget(&self, fhir_base: &str) {
-        self.0.invalidate(fhir_base).await;
-    }
+fn key(fhir_base: &str, headers: &[(&'static str, String)]) -> CacheKey {
+    (fhir_base.to_owned(), headers.to_vec())
 }
 
 async fn discover(
