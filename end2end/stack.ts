@@ -156,6 +156,19 @@ export class Stack {
     if (!answer.ok) throw new Error(await answer.text());
   }
 
+  /** Configures a practice's generic provider as a backend service of the sandbox, which may export or not. */
+  async configureExports(practice: string, allowed = true): Promise<void> {
+    const token = this.run(['tokens', 'create', '--practice', practice, '--name', 'set-up', '--scope', 'config:write']);
+    const generic = { issuer: `${this.ehr}/fhir`, clientId: 'demo-key' };
+    const answer = await fetch(`${this.app}/api/integrations/ehr/config`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ enabledProviders: ['generic'], providerConfigs: { generic }, enableBulkExport: allowed }),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
+    this.run(['approve', '--practice', practice, '--provider', 'generic']);
+  }
+
   async stop(): Promise<void> {
     for (const child of this.children) child.kill('SIGTERM');
     await Promise.all(this.children.map((child) => (child.exitCode === null ? new Promise((resolve) => child.once('exit', resolve)) : null)));

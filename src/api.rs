@@ -14,6 +14,7 @@ pub mod account;
 pub mod audit;
 pub mod calendar;
 pub mod draft;
+pub mod exports;
 pub mod integrations;
 mod json;
 pub mod keys;

@@ -136,6 +136,8 @@ pub struct Stats {
     pub last_token_form: Vec<(String, String)>,
     /// The `Authorization` header of the last token request.
     pub last_token_authorization: Option<String>,
+    /// The last identity token that was issued.
+    pub last_id_token: Option<String>,
     /// Tokens presented to the revocation endpoint by an authenticated client, as sent.
     pub revoked_tokens: Vec<String>,
     /// What arrived at the bulk server.
@@ -224,6 +226,7 @@ impl Sandbox {
             .route("/bulk/files/{job}/{name}", get(bulk::file))
             .route("/sandbox/personality", post(personality::change))
             .route("/sandbox/faults", post(faults::inject))
+            .route("/sandbox/take-back", post(faults::take_back))
             .route("/fhir", any(fhir::dispatch))
             .route("/fhir/", any(fhir::dispatch))
             .route("/fhir/{*rest}", any(fhir::dispatch))
@@ -257,6 +260,12 @@ impl Sandbox {
         for _ in 0..times {
             self.inject(endpoint, fault.clone());
         }
+    }
+
+    /// Lets the next request for one file of an export go wrong; files are numbered from 0, as in the manifest:
+    /// output, then deletions, then outcomes.
+    pub fn inject_file(&self, number: usize, fault: Fault) {
+        lock(&self.inner.faults).add_to_file(number, fault);
     }
 
     /// Ends every access token that was issued so far, as an administrator of the EHR may do; with `grants`

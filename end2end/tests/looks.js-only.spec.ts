@@ -1,6 +1,6 @@
 import { accessible, alive, atTheEhr, expect, fits, openProvider, signIn, test } from '../fixtures';
 
-const pages = ['/', '/settings/ehr-integrations', '/settings/ehr-integrations/ecw', '/settings/ehr-integrations/pcc', '/settings/ehr-integrations/generic', '/settings/keys', '/settings/calendar', '/members', '/launches', '/recordings', '/account', '/account/two-factor', '/account/recovery-codes', '/audit', '/troubleshooting', '/nothing-here'];
+const pages = ['/', '/settings/ehr-integrations', '/settings/ehr-integrations/ecw', '/settings/ehr-integrations/pcc', '/settings/ehr-integrations/generic', '/settings/keys', '/settings/calendar', '/exports', '/members', '/launches', '/recordings', '/account', '/account/two-factor', '/account/recovery-codes', '/audit', '/troubleshooting', '/nothing-here'];
 
 for (const colorScheme of ['light', 'dark'] as const) {
   test(`every page is accessible and fits 360 px, ${colorScheme}`, async ({ page, stack }) => {

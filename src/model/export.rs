@@ -10,10 +10,12 @@ use super::id::ProviderId;
 use super::problem::Code;
 use super::time::Timestamp;
 
+pub mod form;
 pub mod life;
 pub mod request;
 pub mod wait;
 
+pub use form::ExportForm;
 pub use life::{ExportState, Life};
 pub use request::{ExportLevel, ExportRequest};
 pub use wait::Wait;
@@ -53,6 +55,8 @@ pub struct ExportError {
     /// More on that: a word of ours, such as `truncated`, or the EHR's diagnosis.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Whether the file is tried again by itself.
+    pub again: bool,
 }
 
 /// An export as the API answers it.
@@ -63,6 +67,8 @@ pub struct ExportStatus {
     pub job_id: String,
     /// With which provider.
     pub provider_id: ProviderId,
+    /// The provider's name.
+    pub provider_name: String,
     /// Where it stands.
     pub state: ExportState,
     /// Whether somebody, or a refused token, holds it.

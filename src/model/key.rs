@@ -212,6 +212,8 @@ pub enum AuthReason {
     KeyOffered,
     /// There is no secret, and this vendor takes signed assertions without saying so.
     KeyByVendor,
+    /// A secret is entered, but the EHR takes signed assertions and no secret.
+    KeyOnly,
     /// A secret is entered.
     SecretEntered,
     /// A secret is entered, and the EHR takes it in the form only.
@@ -221,10 +223,11 @@ pub enum AuthReason {
 }
 
 impl AuthReason {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Configured,
         Self::KeyOffered,
         Self::KeyByVendor,
+        Self::KeyOnly,
         Self::SecretEntered,
         Self::SecretFormOnly,
         Self::NothingToProve,
@@ -236,6 +239,7 @@ impl AuthReason {
             Self::Configured => "configured",
             Self::KeyOffered => "key_offered",
             Self::KeyByVendor => "key_by_vendor",
+            Self::KeyOnly => "key_only",
             Self::SecretEntered => "secret_entered",
             Self::SecretFormOnly => "secret_form_only",
             Self::NothingToProve => "nothing_to_prove",
@@ -253,6 +257,7 @@ impl AuthReason {
             Self::Configured => "the practice chose the client type",
             Self::KeyOffered => "no secret is entered, and the EHR takes signed assertions",
             Self::KeyByVendor => "no secret is entered, and this vendor takes signed assertions",
+            Self::KeyOnly => "a secret is entered, but the EHR takes signed assertions only",
             Self::SecretEntered => "a secret is entered",
             Self::SecretFormOnly => "a secret is entered, and the EHR takes it in the form only",
             Self::NothingToProve => "no secret is entered, and no key that the EHR says to take",

@@ -3,6 +3,10 @@
 //! One table ([`CATALOGUE`]) drives the HTTP answer, the words in the UI, the Troubleshooting page
 //! and the README. Guards: a [`Problem`] is closed — codes and ids that we minted, never text from
 //! users, vendors or the database — so it may travel in URLs, logs and screens.
+//!
+//! Reserved, so that applications know them before anything raises them: `write_not_supported`,
+//! `write_disabled` and `write_not_granted` for creating records in the EHR, `tls_client_cert_required` for
+//! mutual TLS.
 
 use serde::{Deserialize, Serialize};
 
@@ -194,8 +198,8 @@ catalogue! {
         "Press Standalone connect on the provider's settings page.";
     Conflict "conflict" 409
         "Somebody else changed this in the meantime."
-        "The settings were saved from another window after you opened them."
-        "Reload, and make your change again.";
+        "It was changed from another window, or went on by itself, after you opened the page."
+        "Look at how it stands now, and make your change again if it is still wanted.";
     PayloadTooLarge "payload_too_large" 413
         "This is too large."
         "The request is over the limit."
@@ -251,17 +255,20 @@ pub struct Problem {
     /// The id under which the log has the details.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
+    /// After how many seconds another try makes sense, for `rate_limited`, where the EHR says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<u32>,
 }
 
 impl Problem {
     /// A problem of this code.
     pub const fn new(code: Code) -> Self {
-        Self { code, fields: Vec::new(), request_id: None }
+        Self { code, fields: Vec::new(), request_id: None, retry_after: None }
     }
 
     /// `invalid_input` with the broken rules.
     pub const fn invalid(fields: Vec<FieldError>) -> Self {
-        Self { code: Code::InvalidInput, fields, request_id: None }
+        Self { code: Code::InvalidInput, fields, request_id: None, retry_after: None }
     }
 
     /// `invalid_input` about one field.

@@ -48,7 +48,7 @@ pub struct Step {
     pub name: StepName,
     /// When it began.
     pub at: Timestamp,
-    /// Why it was the last one.
+    /// Why it was the last one; where it was not, what was not as it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Code>,
     /// What is known of it.

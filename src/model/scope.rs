@@ -4,7 +4,9 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+mod granted;
+
+pub use granted::{ScopeState, Told, compare};
 
 /// Whose data a resource scope is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -286,43 +288,6 @@ fn in_order(letters: &str) -> bool {
     !letters.is_empty() && letters.chars().all(|letter| rest.any(|allowed| allowed == letter))
 }
 
-/// A requested scope, and what the EHR says to it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ScopeState {
-    /// The scope.
-    pub scope: String,
-    /// What it allows.
-    pub meaning: String,
-    /// Whether the EHR lists it; absent when it lists none. The list need not be complete.
-    pub offered: Option<bool>,
-    /// Whether it was granted; absent when the EHR did not say.
-    pub granted: Option<bool>,
-    /// What does not work, where it is not granted.
-    pub without: Option<String>,
-}
-
-/// Sets what was asked beside what the EHR offers (`scopes_supported`) and what it granted. `granted` is
-/// `None` when the token answer had no `scope`: unknown, not "as requested". Granted scopes that nobody
-/// asked for come last.
-pub fn compare(requested: &str, offered: Option<&str>, granted: Option<&str>) -> Vec<ScopeState> {
-    let requested = Scope::parse_list(requested);
-    let offered = offered.map(Scope::parse_list);
-    let granted = granted.map(Scope::parse_list);
-    let covered = |scope: &Scope, by: &Option<Vec<Scope>>| by.as_ref().map(|all| scope.is_covered_by(all));
-    let state = |scope: &Scope, granted: Option<bool>| ScopeState {
-        scope: scope.to_string(),
-        meaning: scope.describe(),
-        offered: covered(scope, &offered),
-        granted,
-        without: (granted == Some(false)).then(|| scope.without().to_owned()),
-    };
-    let mut states: Vec<_> = requested.iter().map(|scope| state(scope, covered(scope, &granted))).collect();
-    for extra in granted.iter().flatten().filter(|scope| !requested.iter().any(|asked| scope.covers(asked))) {
-        states.push(state(extra, Some(true)));
-    }
-    states
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -348,31 +313,6 @@ mod tests {
     }
 
     #[test]
-    fn coverage() {
-        let states = compare("openid patient/Patient.rs user/Encounter.c", None, Some("openid patient/*.read extra"));
-        let granted: Vec<_> = states.iter().map(|state| (state.scope.as_str(), state.granted)).collect();
-        assert_eq!(
-            granted,
-            [
-                ("openid", Some(true)),
-                ("patient/Patient.rs", Some(true)),
-                ("user/Encounter.c", Some(false)),
-                ("extra", Some(true))
-            ]
-        );
-        assert_eq!(compare("openid", None, None)[0].granted, None);
-    }
-
-    #[test]
-    fn offered_and_missed() {
-        let states = compare("openid user/Binary.rs", Some("openid user/*.read"), Some("openid"));
-        assert_eq!(states[0].offered, Some(true));
-        assert_eq!((states[1].offered, states[1].granted), (Some(true), Some(false)));
-        assert_eq!(states[1].without.as_deref(), Some("Documents cannot be opened."));
-        assert_eq!(compare("launch", Some("openid"), None)[0].offered, Some(false));
-    }
-
-    #[test]
     fn narrowed_scopes() {
         let parse = |text: &str| Scope::parse(text).unwrap();
         let labs = parse("patient/Observation.rs?category=laboratory");
@@ -392,12 +332,6 @@ mod tests {
         let written = parse("http://smarthealthit.org/fhir/scopes/patient/Patient.rs");
         assert!(written.covers(&parse("patient/Patient.rs")));
         assert_eq!(parse("http://openid.net/specs/openid-connect-core-1_0#openid"), parse("openid"));
-    }
-
-    #[test]
-    fn letters_may_come_from_several_grants() {
-        let states = compare("user/Patient.crs", None, Some("user/Patient.rs user/Patient.c"));
-        assert_eq!(states[0].granted, Some(true));
     }
 
     #[test]

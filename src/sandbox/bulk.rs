@@ -27,12 +27,12 @@ mod plan;
 mod status;
 mod wire;
 
-pub use folder::served_folder;
+pub use folder::{compress_folder, served_folder};
 pub use options::{Bulk, Dialect, Issue, Synthetic};
 pub use wire::BulkStats;
 
 pub(super) use capability::announce;
-pub(super) use file::{file, hosted};
+pub(super) use file::{file, file_number, hosted};
 pub(super) use job::Jobs;
 pub(super) use status::{end, poll, wait_text};
 pub(super) use wire::{Watch, mangle};
@@ -54,10 +54,15 @@ pub(super) enum Reach {
 impl Reach {
     /// The export that a path below a base names.
     pub(super) fn of(segments: &[&str]) -> Option<Self> {
-        match segments {
-            ["$export"] => Some(Self::System),
-            ["Patient", "$export"] => Some(Self::Patient),
-            ["Group", id, "$export"] => Some(Self::Group((*id).to_owned())),
+        // The dollar sign needs no escape in a path, but may have one (RFC 3986 §2.2).
+        let (last, level) = segments.split_last()?;
+        if !matches!(*last, "$export" | "%24export") {
+            return None;
+        }
+        match level {
+            [] => Some(Self::System),
+            ["Patient"] => Some(Self::Patient),
+            ["Group", id] => Some(Self::Group((*id).to_owned())),
             _ => None,
         }
     }
@@ -130,7 +135,7 @@ pub(super) async fn kick_off(
         asked: None,
         finished: None,
     };
-    lock(&call.sandbox.inner.bulk).open(&id, job);
+    lock(&call.sandbox.inner.bulk).open(&id, job, options.expires_seconds, call.sandbox.now());
     let path = format!("/bulk/status/{id}");
     let location = if options.relative_content_location { path } else { call.sandbox.url(&path) };
     let mut response = StatusCode::ACCEPTED.into_response();

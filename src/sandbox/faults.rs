@@ -122,26 +122,37 @@ const MOST: usize = 10_000;
 
 /// The faults that wait.
 #[derive(Default)]
-pub(super) struct Faults(HashMap<Endpoint, VecDeque<Fault>>);
+pub(super) struct Faults {
+    anywhere: HashMap<Endpoint, VecDeque<Fault>>,
+    files: HashMap<usize, VecDeque<Fault>>,
+}
 
 impl Faults {
     pub(super) fn add(&mut self, endpoint: Endpoint, fault: Fault) {
-        self.0.entry(endpoint).or_default().push_back(fault);
+        self.anywhere.entry(endpoint).or_default().push_back(fault);
     }
 
-    fn take(&mut self, endpoint: Endpoint) -> Option<Fault> {
-        self.0.get_mut(&endpoint)?.pop_front()
+    pub(super) fn add_to_file(&mut self, number: usize, fault: Fault) {
+        self.files.entry(number).or_default().push_back(fault);
+    }
+
+    /// What waits for this very file comes first.
+    fn take(&mut self, endpoint: Endpoint, path: &str) -> Option<Fault> {
+        let number = (endpoint == Endpoint::BulkFile).then(|| bulk::file_number(path)).flatten();
+        let own = number.and_then(|number| self.files.get_mut(&number)?.pop_front());
+        own.or_else(|| self.anywhere.get_mut(&endpoint)?.pop_front())
     }
 }
 
 /// A fault as `POST /sandbox/faults` takes it: `{"endpoint": "token", "fault": {"status": 503}}`, and with
-/// `"times": 3` as often.
+/// `"times": 3` as often; with `"file": 2` (from 0) it waits for that file of an export.
 #[derive(Deserialize)]
 pub(super) struct Order {
     endpoint: Endpoint,
     fault: Fault,
     #[serde(default = "once")]
     times: usize,
+    file: Option<usize>,
 }
 
 fn once() -> usize {
@@ -150,7 +161,26 @@ fn once() -> usize {
 
 /// `POST /sandbox/faults`
 pub(super) async fn inject(State(sandbox): State<Sandbox>, Json(order): Json<Order>) -> StatusCode {
-    sandbox.inject_times(order.endpoint, &order.fault, order.times.min(MOST));
+    for _ in 0..order.times.min(MOST) {
+        match order.file {
+            Some(number) => sandbox.inject_file(number, order.fault.clone()),
+            None => sandbox.inject(order.endpoint, order.fault.clone()),
+        }
+    }
+    StatusCode::NO_CONTENT
+}
+
+/// What `POST /sandbox/take-back` wants.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TakeBack {
+    grants: bool,
+}
+
+/// `POST /sandbox/take-back`: an administrator of the EHR ends the access tokens; with `grants` the refresh
+/// tokens, too.
+pub(super) async fn take_back(State(sandbox): State<Sandbox>, Json(wanted): Json<TakeBack>) -> StatusCode {
+    sandbox.take_back_tokens(wanted.grants);
     StatusCode::NO_CONTENT
 }
 
@@ -159,7 +189,7 @@ fn endpoint(method: &Method, path: &str) -> Option<Endpoint> {
         _ if path.starts_with("/bulk/status/") && method == Method::DELETE => Endpoint::BulkDelete,
         _ if path.starts_with("/bulk/status/") => Endpoint::BulkStatus,
         _ if path.starts_with("/bulk/files/") => Endpoint::BulkFile,
-        _ if path.ends_with("/$export") => Endpoint::BulkKickoff,
+        _ if path.ends_with("/$export") || path.ends_with("/%24export") => Endpoint::BulkKickoff,
         "/auth/authorize" => Endpoint::Authorize,
         "/auth/token" => Endpoint::Token,
         "/auth/jwks" => Endpoint::Jwks,
@@ -177,7 +207,7 @@ pub(super) async fn apply(State(sandbox): State<Sandbox>, request: Request, next
         return next.run(request).await;
     };
     let watch = bulk::Watch::new(&sandbox, endpoint, &request);
-    let fault = lock(&sandbox.inner.faults).take(endpoint);
+    let fault = lock(&sandbox.inner.faults).take(endpoint, request.uri().path());
     let response = match fault {
         None => next.run(request).await,
         Some(fault) => strike(&sandbox, endpoint, fault, request, next).await,
@@ -195,8 +225,31 @@ async fn strike(sandbox: &Sandbox, endpoint: Endpoint, fault: Fault, mut request
             next.run(request).await
         }
         Fault::OAuthError(error) if endpoint == Endpoint::Authorize => refuse(sandbox, &request, &error),
+        Fault::RetryAfter(text) if endpoint != Endpoint::BulkStatus => busy(StatusCode::TOO_MANY_REQUESTS, &text),
+        Fault::Redirect(origin) => {
+            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{origin}{path}"))]).into_response()
+        }
+        Fault::TokenEnded => {
+            sandbox.take_back_tokens(false);
+            next.run(request).await
+        }
+        fault => {
+            if let Some(response) = instead(&fault) {
+                return response;
+            }
+            // The rest is about what is in the answer, or about how its body arrives.
+            request.extensions_mut().insert(fault.clone());
+            bulk::mangle(next.run(request).await, &fault)
+        }
+    }
+}
+
+/// What comes in place of the right answer.
+pub(super) fn instead(fault: &Fault) -> Option<Response> {
+    Some(match fault {
         Fault::OAuthError(error) => (StatusCode::BAD_REQUEST, Json(json!({ "error": error }))).into_response(),
-        Fault::Status(status) => (status_of(status), "<html><h1>Something went wrong</h1>").into_response(),
+        Fault::Status(status) => (status_of(*status), "<html><h1>Something went wrong</h1>").into_response(),
         Fault::TooManyRequests(seconds) => {
             (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, seconds.to_string())], "{}").into_response()
         }
@@ -210,23 +263,10 @@ async fn strike(sandbox: &Sandbox, endpoint: Endpoint, fault: Fault, mut request
             ]);
             ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(broken)).into_response()
         }
-        Fault::Transient(status) => Outcome::new(status_of(status), "transient", "try again later").into_response(),
-        Fault::Busy { status, retry_after } => busy(status_of(status), &retry_after),
-        Fault::RetryAfter(text) if endpoint != Endpoint::BulkStatus => busy(StatusCode::TOO_MANY_REQUESTS, &text),
-        Fault::Redirect(origin) => {
-            let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-            (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, format!("{origin}{path}"))]).into_response()
-        }
-        Fault::TokenEnded => {
-            sandbox.take_back_tokens(false);
-            next.run(request).await
-        }
-        // The rest is about what is in the answer, or about how its body arrives.
-        fault => {
-            request.extensions_mut().insert(fault.clone());
-            bulk::mangle(next.run(request).await, &fault)
-        }
-    }
+        Fault::Transient(status) => Outcome::new(status_of(*status), "transient", "try again later").into_response(),
+        Fault::Busy { status, retry_after } => busy(status_of(*status), retry_after),
+        _ => return None,
+    })
 }
 
 fn status_of(status: u16) -> StatusCode {

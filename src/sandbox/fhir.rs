@@ -222,7 +222,7 @@ fn read(call: &Call<'_>, kind: &str, id: &str) -> Result<Response, Outcome> {
 }
 
 /// A link to a document in the file store: whoever has it may read the document for some minutes.
-fn file_link(call: &Call<'_>, id: &str) -> Result<String, Outcome> {
+pub(super) fn file_link(call: &Call<'_>, id: &str) -> Result<String, Outcome> {
     let token = random().map_err(|_| {
         Outcome::new(StatusCode::INTERNAL_SERVER_ERROR, "exception", "the sandbox could not draw random bytes")
     })?;

@@ -39,6 +39,9 @@ pub struct Personality {
     pub omit_scope_in_token: bool,
     /// Resource scopes are echoed in their v1 form (`.read`, `.write`, `.*`).
     pub v1_scope_echo: bool,
+    /// Grants are told as Epic tells them: resource scopes without a context (`Patient.read Patient.search`),
+    /// and `offline_access` not at all.
+    pub bare_scope_echo: bool,
     /// No refresh token is ever issued.
     pub no_refresh_token: bool,
     /// An `aud` that ends with a slash is refused.

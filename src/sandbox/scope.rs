@@ -131,6 +131,20 @@ impl Scope {
         format!("{level}/{}.{access}", scope.resource)
     }
 
+    /// The scope as Epic echoes it: without a context, a word for each interaction, and `offline_access` not at
+    /// all.
+    pub(super) fn bare(&self) -> Vec<String> {
+        let words = [('c', "create"), ('r', "read"), ('u', "update"), ('d', "delete"), ('s', "search")];
+        match &self.meaning {
+            Meaning::Offline => Vec::new(),
+            Meaning::Resource(scope) => {
+                let held = words.iter().filter(|(letter, _)| scope.letters.has(*letter));
+                held.map(|(_, word)| format!("{}.{word}", scope.resource)).collect()
+            }
+            _ => vec![self.text.clone()],
+        }
+    }
+
     /// The scope in plain words, for the consent page.
     pub(super) fn describe(&self) -> String {
         match &self.meaning {

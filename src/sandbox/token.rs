@@ -87,6 +87,7 @@ fn by_code(sandbox: &Sandbox, client: &Client, form: &Params) -> Result<Map<Stri
     let mut body = issue(sandbox, id, &grant, scopes, sandbox.inner.access_token_seconds)?;
     add_refresh(sandbox, &mut body, id, &grant)?;
     if let Some(token) = oidc::id_token(sandbox, &grant) {
+        sandbox.count(|stats| stats.last_id_token = Some(token.clone()));
         body.insert("id_token".to_owned(), json!(token));
     }
     Ok(body)
@@ -177,7 +178,10 @@ fn issue(
     let seconds = personality.access_token_seconds.unwrap_or(seconds);
     put("expires_in", json!(seconds));
     if !personality.omit_scope_in_token {
-        let text = if personality.v1_scope_echo {
+        let text = if personality.bare_scope_echo {
+            let words: Vec<String> = scopes.iter().flat_map(Scope::bare).collect();
+            words.join(" ")
+        } else if personality.v1_scope_echo {
             let texts: Vec<String> = scopes.iter().map(Scope::v1).collect();
             texts.join(" ")
         } else {

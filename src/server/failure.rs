@@ -6,6 +6,7 @@
 use crate::model::field::Rule;
 use crate::model::problem::{Code, Problem};
 
+use super::smart::token::TokenError;
 use super::store::StoreError;
 use super::vault::VaultError;
 
@@ -52,6 +53,12 @@ impl Failure {
     /// A code, with detail for the log.
     pub fn explained(code: Code, detail: impl Into<String>) -> Self {
         Self::Explained { problem: code.into(), detail: detail.into() }
+    }
+
+    /// What a token endpoint answered, as somebody who waits for it meets it.
+    pub fn of_token(error: &TokenError) -> Self {
+        let problem = Problem { retry_after: error.retry_after(), ..error.code().into() };
+        Self::Explained { problem, detail: error.to_string() }
     }
 
     /// The code that the caller will see.

@@ -14,7 +14,7 @@ use super::store::audit::Event;
 pub mod account;
 pub mod audit;
 pub mod authorization;
-mod backend;
+pub mod backend;
 pub mod calendar;
 pub mod client;
 pub mod connect;

@@ -211,3 +211,21 @@ fn sqlite_file(url: &str) -> PathBuf {
     let path = path.strip_prefix("//").unwrap_or(path);
     PathBuf::from(path.split('?').next().unwrap_or_default())
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[tokio::test]
+    async fn a_new_file_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new.db");
+        let database = Database::connect(&format!("sqlite://{}", file.display())).await.unwrap();
+        sqlx::query("SELECT 1").execute(database.pool()).await.unwrap();
+        for name in ["new.db", "new.db-wal"] {
+            let mode = std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
+}

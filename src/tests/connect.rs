@@ -1,6 +1,7 @@
 //! Standalone connect against the sandbox EHR: the whole way, and every way it can go wrong.
 
 use ehr_integrations::model::connection::AuthMethod;
+use ehr_integrations::model::key::AuthReason;
 use ehr_integrations::model::problem::Code;
 use ehr_integrations::model::role::Role;
 use ehr_integrations::sandbox::Personality;
@@ -43,35 +44,6 @@ async fn connects_and_reads_a_patient(
     assert!(result.creates_patient && result.creates_document);
 }
 
-/// Every vendor's dialect, as far as connecting goes, against an EHR that insists on it.
-#[rstest]
-#[case("oracle", json!({}), Personality { bad_aud_slash: true, ..Personality::default() })]
-#[case("athena", json!({"athenaPracticeId": "195900"}), Personality::default())]
-#[case("nextgen", json!({}), Personality { no_aud: true, ..Personality::default() })]
-#[case("veradigm", json!({}), Personality::default())]
-#[case("meditech", json!({}), Personality { v1_scope_echo: true, ..Personality::default() })]
-#[tokio::test]
-async fn connects_every_vendor(#[case] provider: &str, #[case] more: Value, #[case] personality: Personality) {
-    let wishes = Wishes { personality, ..Wishes::default() };
-    let mut scene = Scene::with(Db::Sqlite, "basic", Some("s3cret"), wishes).await;
-    let mut config = more;
-    config["issuer"] = format!("{}/fhir/", scene.app.ehr).into();
-    config["clientId"] = "basic".into();
-    config["clientSecret"] = "s3cret".into();
-    let body = json!({"enabledProviders": [provider], "providerConfigs": {provider: config}});
-    let save = scene.app.server.post("/api/integrations/ehr/config").authorization_bearer(&scene.token).json(&body);
-    save.await.assert_status_ok();
-    let login = format!("{}/api/integrations/ehr/login?providerId={provider}", scene.app.url);
-    let authorize = scene.browser.get(&login).await.location.unwrap();
-    assert!(authorize.contains("user%2FPatient.read"), "{authorize}");
-    let callback = scene.browser.approve(&scene.app.sandbox, &scene.app.ehr, &authorize, "allow").await;
-    let back = scene.browser.get(&callback).await.location.unwrap();
-    assert_eq!(back, format!("/settings/ehr-integrations/{provider}?notice=connected"));
-    let status = format!("/api/integrations/ehr/status?providerId={provider}");
-    let status: Value = scene.app.server.get(&status).authorization_bearer(&scene.token).await.json();
-    assert_eq!(status["status"], "connected", "{status}");
-}
-
 #[rstest]
 #[case::sqlite(Db::Sqlite)]
 #[case::postgres(Db::Postgres)]
@@ -80,6 +52,61 @@ async fn a_secret_in_the_form_where_the_ehr_wants_it(#[case] db: Db) {
     // The sandbox offers basic and post; `post` takes the form only, so that Basic must fail with the right code.
     let mut scene = Scene::new(db, "post", Some("s3cret")).await;
     assert!(scene.connect("allow").await.contains("problem=client_auth_failed"));
+}
+
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
+#[tokio::test]
+async fn a_secret_in_the_form_where_the_ehr_takes_it_nowhere_else(#[case] db: Db) {
+    let wishes = Wishes { only_client: Some("post"), ..Wishes::default() };
+    let mut scene = Scene::with(db, "post", Some("s3cret"), wishes).await;
+    assert!(scene.connect("allow").await.contains("notice=connected"));
+    let auth = scene.row().await.terms.auth;
+    assert_eq!((auth.method, auth.reason), (AuthMethod::ClientSecretPost, Some(AuthReason::SecretFormOnly)));
+    let stats = scene.app.sandbox.stats();
+    assert!(stats.last_token_form.contains(&("client_secret".into(), "s3cret".into())));
+    assert_eq!(stats.last_token_authorization, None);
+}
+
+/// A secret that is entered is not sent to an EHR that lists signed assertions and no way to send one.
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
+#[tokio::test]
+async fn the_key_where_the_ehr_takes_no_secret(#[case] db: Db) {
+    let wishes = Wishes { only_client: Some("key"), ..Wishes::default() };
+    let mut scene = Scene::with(db, "key", Some("left over"), wishes).await;
+    assert!(scene.connect("allow").await.contains("notice=connected"));
+    let auth = scene.row().await.terms.auth;
+    assert_eq!((auth.method, auth.reason), (AuthMethod::PrivateKeyJwt, Some(AuthReason::KeyOnly)));
+}
+
+/// The EHR's page about its error is offered as a link; its text is not shown.
+#[tokio::test]
+async fn the_ehrs_page_about_an_error_is_a_link() {
+    let mut scene = Scene::new(Db::Sqlite, "basic", Some("s3cret")).await;
+    for (error_uri, is_link) in [("https://ehr.example/help?a=\"1", true), ("javascript:alert(1)", false)] {
+        let authorize = scene.start().await;
+        let callback = scene.browser.approve(&scene.app.sandbox, &scene.app.ehr, &authorize, "deny").await;
+        let mut answer = url::Url::parse(&callback).unwrap();
+        answer.query_pairs_mut().append_pair("error_uri", error_uri);
+        let page = scene.browser.get(answer.as_str()).await;
+        if is_link {
+            let link = "<a href=\"https://ehr.example/help?a=%221\" target=\"_blank\" rel=\"noopener noreferrer\">";
+            assert!(page.text.contains(link) && page.text.contains("data-problem=\"access_denied\""), "{}", page.text);
+            assert!(
+                page.text.contains("href=\"/settings/ehr-integrations/generic?problem=access_denied"),
+                "{}",
+                page.text
+            );
+        } else {
+            assert!(
+                page.location.unwrap().contains("problem=access_denied&"),
+                "nothing to offer: back to the settings"
+            );
+        }
+    }
 }
 
 #[rstest]
@@ -157,8 +184,12 @@ async fn ten_minutes_and_no_more(#[case] db: Db) {
 #[case::no_identity(Personality { no_id_token: true, ..Personality::default() }, "connected")]
 #[case::no_slash(Personality { bad_aud_slash: true, ..Personality::default() }, "connected")]
 #[tokio::test]
-async fn what_an_ehr_may_do(#[case] personality: Personality, #[case] outcome: &str) {
-    let mut scene = Scene::with(Db::Sqlite, "basic", Some("s3cret"), Wishes { personality, ..Wishes::default() }).await;
+async fn what_an_ehr_may_do(
+    #[values(Db::Sqlite, Db::Postgres)] db: Db,
+    #[case] personality: Personality,
+    #[case] outcome: &str,
+) {
+    let mut scene = Scene::with(db, "basic", Some("s3cret"), Wishes { personality, ..Wishes::default() }).await;
     let back = scene.connect("allow").await;
     assert!(back.contains(&format!("={outcome}")), "{back}");
 }

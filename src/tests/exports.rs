@@ -71,6 +71,13 @@ impl Exports {
         panic!("it does not end: {}", self.status(id).await);
     }
 
+    /// Lets files come from a host, or with an empty text from none but the EHR's own.
+    pub async fn allow_files_of(&self, host: &str) {
+        let mut config = self.scene.app.generic("key", None);
+        config["providerConfigs"]["generic"]["bulkFileHosts"] = host.into();
+        assert_eq!(self.post("config", &config).await.0, 200);
+    }
+
     pub fn bulk_stats(&self) -> ehr_integrations::sandbox::bulk::BulkStats {
         self.scene.app.sandbox.stats().bulk
     }
@@ -122,7 +129,7 @@ async fn the_ehr_is_asked_in_its_dialect() {
 }
 
 #[rstest]
-#[case::busy(Endpoint::BulkKickoff, Fault::TooManyRequests(30), "busy", 30)]
+#[case::busy(Endpoint::BulkKickoff, Fault::TooManyRequests(60), "busy", 60)]
 #[case::transient(Endpoint::BulkKickoff, Fault::Transient(503), "unavailable", 4)]
 #[case::dropped(Endpoint::BulkKickoff, Fault::Dropped, "unavailable", 4)]
 #[tokio::test]
@@ -135,4 +142,54 @@ async fn a_kick_off_that_waits(#[case] at: Endpoint, #[case] fault: Fault, #[cas
     assert_eq!((&waits["state"], &waits["nextPollWhy"]["reason"]), (&json!("queued"), &json!(reason)), "{waits}");
     assert_eq!(waits["nextPollWhy"]["seconds"], seconds);
     assert_eq!(exports.finish(&id).await["state"], "complete");
+}
+
+/// A group's export reads the group, too; scopes are of the version that the EHR takes.
+#[rstest]
+#[case::version_2("auto", "system/Patient.rs system/Group.rs")]
+#[case::version_1("v1", "system/Patient.read system/Group.read")]
+#[tokio::test]
+async fn groups_and_scopes(#[case] version: &str, #[case] scopes: &str) {
+    let exports = Exports::new(Db::Sqlite, Bulk { group_scope_wanted: true, ..Bulk::default() }).await;
+    let mut config = exports.scene.app.generic("key", None);
+    config["providerConfigs"]["generic"]["scopeVersion"] = version.into();
+    assert_eq!(exports.post("config", &config).await.0, 200);
+    let group = json!({"level": "group", "groupId": "first-patients", "types": ["Patient"]});
+    let id = exports.start(group).await;
+    let done = exports.finish(&id).await;
+    assert_eq!(done["state"], "complete", "{done}");
+    let form = exports.scene.app.sandbox.stats().last_token_form;
+    assert!(form.contains(&("scope".into(), scopes.into())), "{form:?}");
+    let rows = done["rows"]["total"].as_i64().unwrap();
+    assert!((1..5).contains(&rows), "some of the patients: {rows}");
+    assert_eq!(exports.bulk_stats().last_prefer, "respond-async");
+}
+
+/// Filters and single patients are asked for as they were written.
+#[tokio::test]
+async fn filters_and_single_patients() {
+    let exports = Exports::new(Db::Sqlite, Bulk::default()).await;
+    let patient = exports.scene.app.sandbox.first_patient_id();
+    let id = exports.start(json!({"types": ["Patient"], "patients": [patient]})).await;
+    assert_eq!(exports.finish(&id).await["rows"]["total"], 1);
+    let id = exports.start(json!({"types": ["Patient"], "typeFilters": [format!("Patient?_id={patient}")]})).await;
+    assert_eq!(exports.finish(&id).await["rows"]["total"], 1);
+}
+
+/// A manifest of thousands of files is noted and worked off.
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
+#[tokio::test]
+async fn very_many_files(#[case] db: Db) {
+    let synthetic = serde_json::from_value(json!({"resources": 2_050})).unwrap();
+    let exports = Exports::new(db, Bulk { synthetic: Some(synthetic), lines_per_file: 1, ..Bulk::default() }).await;
+    let id = exports.start(json!({})).await;
+    let done = exports.finish(&id).await;
+    assert_eq!((&done["state"], &done["files"]["done"]), (&json!("complete"), &json!(2_050)), "{done}");
+    assert_eq!(done["rows"]["total"], 2_050);
+    let url = format!("/api/integrations/ehr/bulk/files?jobId={id}&file=1999");
+    let files: Value = exports.scene.app.server.get(&url).authorization_bearer(&exports.scene.token).await.json();
+    assert_eq!(files["files"].as_array().unwrap().len(), 51);
+    assert_eq!(files["files"][0]["state"], "done");
 }

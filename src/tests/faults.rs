@@ -37,8 +37,13 @@ fn oauth(error: &str) -> Fault {
 #[case::keys_down(Endpoint::Jwks, vec![Fault::Status(500)], Some("jwks_unreachable"))]
 #[case::keys_broken(Endpoint::Jwks, vec![Fault::Malformed], Some("jwks_unreachable"))]
 #[tokio::test]
-async fn a_connect_meets(#[case] at: Endpoint, #[case] faults: Vec<Fault>, #[case] expected: Option<&str>) {
-    let mut scene = Scene::new(Db::Sqlite, "basic", Some("s3cret")).await;
+async fn a_connect_meets(
+    #[values(Db::Sqlite, Db::Postgres)] db: Db,
+    #[case] at: Endpoint,
+    #[case] faults: Vec<Fault>,
+    #[case] expected: Option<&str>,
+) {
+    let mut scene = Scene::new(db, "basic", Some("s3cret")).await;
     for fault in faults {
         scene.app.sandbox.inject(at, fault);
     }
@@ -96,8 +101,12 @@ async fn a_renewal_meets(#[case] db: Db, #[case] fault: Fault, #[case] expected:
 #[case::clock_a_little_ahead(Personality { clock_ahead_seconds: 45, ..Personality::default() }, None)]
 #[case::clock_far_behind(Personality { clock_ahead_seconds: -900, ..Personality::default() }, Some("id_token_invalid"))]
 #[tokio::test]
-async fn an_identity_token_with(#[case] personality: Personality, #[case] expected: Option<&str>) {
-    let mut scene = Scene::with(Db::Sqlite, "basic", Some("s3cret"), Wishes { personality, ..Wishes::default() }).await;
+async fn an_identity_token_with(
+    #[values(Db::Sqlite, Db::Postgres)] db: Db,
+    #[case] personality: Personality,
+    #[case] expected: Option<&str>,
+) {
+    let mut scene = Scene::with(db, "basic", Some("s3cret"), Wishes { personality, ..Wishes::default() }).await;
     let end = scene.connect("allow").await;
     let expected = expected.map_or_else(|| "notice=connected".into(), |code| format!("problem={code}&"));
     assert!(end.contains(&expected), "{end}");

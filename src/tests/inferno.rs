@@ -159,8 +159,8 @@ struct Tester {
 }
 
 impl Tester {
-    async fn new(client: &str) -> Self {
-        let app = TestApp::new(Db::Sqlite).await;
+    async fn new(db: Db, client: &str) -> Self {
+        let app = TestApp::new(db).await;
         let server = Server::start(&app).await;
         let practice = app.practice("north", Role::Owner).await;
         let token = app.token(&practice, &TokenScope::ALL).await;
@@ -299,8 +299,8 @@ fn verify_assertion(form: &Fields, client: &str, server: &Server, set: &JwkSet) 
 #[case::confidential_symmetric("alcs")]
 #[case::public("alp")]
 #[tokio::test]
-async fn app_launch(#[case] client: &str) {
-    let mut tester = Tester::new(client).await;
+async fn app_launch(#[values(Db::Sqlite, Db::Postgres)] db: Db, #[case] client: &str) {
+    let mut tester = Tester::new(db, client).await;
     tester.verify_registration().await;
     tester.standalone().await;
     tester.verify_authorization(client, None);

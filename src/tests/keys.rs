@@ -73,6 +73,42 @@ async fn a_rotation_that_no_ehr_notices(#[case] db: Db) {
     renew(&scene).await.unwrap();
 }
 
+/// The keys whose private half is still there.
+async fn kept(app: &TestApp) -> Vec<String> {
+    let rows: Vec<(String,)> = sqlx::query_as("SELECT kid FROM signing_keys WHERE sealed IS NOT NULL ORDER BY id")
+        .fetch_all(app.app.db.pool())
+        .await
+        .unwrap();
+    rows.into_iter().map(|(kid,)| kid).collect()
+}
+
+/// Whoever looks first once a key's retirement has passed: its private half goes then, not with the next change.
+#[rstest]
+#[case::page(Db::Sqlite, "page")]
+#[case::page_postgres(Db::Postgres, "page")]
+#[case::jwks(Db::Sqlite, "jwks")]
+#[case::signer(Db::Sqlite, "signer")]
+#[case::engine(Db::Sqlite, "engine")]
+#[case::engine_postgres(Db::Postgres, "engine")]
+#[tokio::test]
+async fn a_private_half_goes_when_its_key_retires(#[case] db: Db, #[case] by: &str) {
+    let mut scene = Scene::new(db, "key", None).await;
+    assert!(scene.connect("allow").await.contains("notice=connected"));
+    let (caller, owner) = (scene.caller(), KeyOwner::Installation);
+    let (kid, _) = keys::rotate(&scene.app.app, &caller, owner, KeyAlgorithm::Rs384).await.unwrap();
+    scene.app.clock.advance_seconds(53 * HOUR);
+    keys::set(&scene.app.app, &caller, owner).await.unwrap();
+    assert_eq!(kept(&scene.app).await, ["test-key", kid.as_str()], "it is published for a day after its last use");
+    scene.app.clock.advance_seconds(HOUR);
+    match by {
+        "page" => drop(keys::set(&scene.app.app, &caller, owner).await.unwrap()),
+        "jwks" => drop(published(&scene.app, "jwks").await),
+        "signer" => drop(refresh::usable(&scene.app.app, &caller, &id()).await.ok().unwrap()),
+        _ => keys::forget_retired(&scene.app.app).await.unwrap(),
+    }
+    assert_eq!(kept(&scene.app).await, [kid]);
+}
+
 #[rstest]
 #[case::sqlite(Db::Sqlite)]
 #[case::postgres(Db::Postgres)]

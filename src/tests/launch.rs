@@ -11,19 +11,19 @@ use url::Url;
 use super::support::{Browser, Db, Page, TestApp, Wishes};
 
 /// A practice that has the sandbox as its EHR, and its owner.
-struct Scene {
-    app: TestApp,
-    practice: PracticeId,
+pub(super) struct Scene {
+    pub app: TestApp,
+    pub practice: PracticeId,
     token: String,
-    owner: String,
+    pub owner: String,
 }
 
 impl Scene {
-    async fn new(db: Db) -> Self {
+    pub async fn new(db: Db) -> Self {
         Self::with(db, Personality::default()).await
     }
 
-    async fn with(db: Db, personality: Personality) -> Self {
+    pub async fn with(db: Db, personality: Personality) -> Self {
         let app = TestApp::with(db, Wishes { personality, ..Wishes::default() }).await;
         let (practice, token) = configured(&app, "north").await;
         let owner = app.sign_in("owner@north.example").await;
@@ -31,7 +31,7 @@ impl Scene {
     }
 
     /// A launch that the EHR starts, as the address that its frame opens.
-    async fn launch_url(&self, patient: &str, more: &Value) -> String {
+    pub async fn launch_url(&self, patient: &str, more: &Value) -> String {
         let mut order = json!({"client_id": "basic", "patient": patient, "need_patient_banner": true});
         for (key, value) in more.as_object().into_iter().flatten() {
             order[key] = value.clone();
@@ -48,7 +48,7 @@ impl Scene {
     }
 
     /// The whole way of a launch, to the page at its end.
-    async fn launch(&self, browser: &mut Browser, patient: &str) -> (String, Page) {
+    pub async fn launch(&self, browser: &mut Browser, patient: &str) -> (String, Page) {
         let url = self.launch_url(patient, &json!({})).await;
         follow(browser, &format!("{url}&providerId=generic&practiceId={}", self.practice)).await
     }
@@ -59,7 +59,7 @@ impl Scene {
         post.await.status_code().as_u16()
     }
 
-    async fn rules(&self, auto_approve: bool, allow_anonymous: bool) {
+    pub async fn rules(&self, auto_approve: bool, allow_anonymous: bool) {
         let form = [
             ("auto_approve", if auto_approve { "true" } else { "false" }),
             ("allow_anonymous", if allow_anonymous { "true" } else { "false" }),
@@ -68,7 +68,7 @@ impl Scene {
         assert_eq!(self.post("/api/save_launch_settings", &form).await, 200);
     }
 
-    async fn page(&self) -> Value {
+    pub async fn page(&self) -> Value {
         self.app.server.get("/api/launches").add_header("cookie", self.owner.as_str()).await.json()
     }
 }
@@ -82,7 +82,7 @@ async fn configured(app: &TestApp, name: &str) -> (PracticeId, String) {
 }
 
 /// Follows redirects to the page at their end; answers its address too.
-async fn follow(browser: &mut Browser, url: &str) -> (String, Page) {
+pub(super) async fn follow(browser: &mut Browser, url: &str) -> (String, Page) {
     let mut at = Url::parse(url).unwrap();
     for _ in 0..10 {
         let page = browser.get(at.as_str()).await;
@@ -103,11 +103,11 @@ async fn up_to_callback(browser: &mut Browser, url: &str) -> String {
     at.into()
 }
 
-fn problem(page: &Page) -> &str {
+pub(super) fn problem(page: &Page) -> &str {
     page.text.split("data-problem=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or("none")
 }
 
-fn name(page: &Page) -> &str {
+pub(super) fn name(page: &Page) -> &str {
     page.text.split("data-patient").nth(1).and_then(|rest| rest.split('>').nth(1)?.split('<').next()).unwrap_or("none")
 }
 
@@ -199,8 +199,12 @@ async fn without_an_identity() {
 #[case::issuer(Personality { wrong_id_token_issuer: true, ..Personality::default() }, "id_token_invalid")]
 #[case::nonce(Personality { wrong_nonce: true, ..Personality::default() }, "nonce_mismatch")]
 #[tokio::test]
-async fn a_bad_identity_opens_nothing(#[case] personality: Personality, #[case] code: &str) {
-    let scene = Scene::with(Db::Sqlite, personality).await;
+async fn a_bad_identity_opens_nothing(
+    #[values(Db::Sqlite, Db::Postgres)] db: Db,
+    #[case] personality: Personality,
+    #[case] code: &str,
+) {
+    let scene = Scene::with(db, personality).await;
     scene.rules(true, true).await;
     let (_, page) = scene.launch(&mut Browser::new(), "pat-0001").await;
     assert_eq!(problem(&page), code, "{}", page.text);

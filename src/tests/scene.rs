@@ -32,6 +32,18 @@ impl Scene {
         Self { app, practice, token, browser }
     }
 
+    /// Sets further fields of the generic provider's form; the others stay as they are.
+    pub async fn set(&self, settings: &Value) {
+        let url = "/api/integrations/ehr/config";
+        let saved: Value = self.app.server.get(url).authorization_bearer(&self.token).await.json();
+        let mut values = saved["providerConfigs"]["generic"].clone();
+        for (key, value) in settings.as_object().unwrap() {
+            values[key] = value.clone();
+        }
+        let body = serde_json::json!({"providerConfigs": {"generic": values}});
+        self.app.server.post(url).authorization_bearer(&self.token).json(&body).await.assert_status_ok();
+    }
+
     pub fn login(&self) -> String {
         format!("{}/api/integrations/ehr/login?providerId=generic", self.app.url)
     }

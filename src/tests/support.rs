@@ -37,6 +37,17 @@ impl FakeClock {
     pub fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
+
+    /// From now on it goes as the machine's does: another process looks at that one.
+    pub fn follow_the_real_one(&self) {
+        let time = Arc::clone(&self.0);
+        tokio::spawn(async move {
+            loop {
+                time.store(SystemClock.now().0, Ordering::SeqCst);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+    }
 }
 
 impl Clock for FakeClock {
@@ -68,6 +79,8 @@ pub struct Wishes {
     pub personality: Personality,
     /// A client `canary` of the sandbox with this secret.
     pub client_secret: Option<&'static str>,
+    /// No other client is registered, so that the sandbox advertises only how this one proves itself.
+    pub only_client: Option<&'static str>,
 }
 
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -85,7 +98,7 @@ impl TestApp {
         let database = Database::connect(&database_url).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sandbox, ehr) = start_sandbox(&url, clock.clone(), wishes.personality, wishes.client_secret).await;
+        let (sandbox, ehr) = start_sandbox(&url, clock.clone(), &wishes).await;
         let config = Config {
             encryption_key: EncryptionKey::from_bytes([7; 32]),
             base_url: Address::parse(&url).unwrap(),
@@ -143,6 +156,11 @@ impl TestApp {
         App::new(config, self.app.db.clone(), Arc::new(self.clock.clone()), Arc::new(SystemEntropy)).ok().unwrap()
     }
 
+    /// Where the database is.
+    pub fn database_url(&self) -> &str {
+        &self.database_url
+    }
+
     /// The SQLite file with everything that is still in its log.
     pub fn database_bytes(&self) -> Vec<u8> {
         let folder = self.folder.as_ref().expect("an SQLite database").path();
@@ -166,12 +184,7 @@ fn serve(router: Router, listener: TcpListener) {
     });
 }
 
-async fn start_sandbox(
-    app: &str,
-    clock: FakeClock,
-    personality: Personality,
-    canary: Option<&str>,
-) -> (Sandbox, String) {
+async fn start_sandbox(app: &str, clock: FakeClock, wishes: &Wishes) -> (Sandbox, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let ehr = format!("http://{}", listener.local_addr().unwrap());
     let client = |id: &str, auth| Client {
@@ -180,20 +193,22 @@ async fn start_sandbox(
         redirect_uris: vec![format!("{app}/api/integrations/ehr/callback")],
         launch_url: Some(format!("{app}/api/integrations/ehr/launch")),
     };
+    let mut clients = vec![
+        client("public", ClientAuth::Public),
+        client("secret", ClientAuth::Secret("s3cret/+ value".into())),
+        client("basic", ClientAuth::SecretBasic("s3cret".into())),
+        client("canary", ClientAuth::Secret(wishes.client_secret.unwrap_or("none").into())),
+        client("post", ClientAuth::SecretPost("s3cret".into())),
+        client("key", ClientAuth::PrivateKeyJwt { jwks_url: format!("{app}/api/integrations/ehr/jwks") }),
+    ];
+    clients.retain(|client| wishes.only_client.is_none_or(|only| only == client.id));
     let sandbox = Sandbox::new(SandboxConfig {
         base_url: ehr.clone(),
-        clients: vec![
-            client("public", ClientAuth::Public),
-            client("secret", ClientAuth::Secret("s3cret/+ value".into())),
-            client("basic", ClientAuth::SecretBasic("s3cret".into())),
-            client("canary", ClientAuth::Secret(canary.unwrap_or("none").into())),
-            client("post", ClientAuth::SecretPost("s3cret".into())),
-            client("key", ClientAuth::PrivateKeyJwt { jwks_url: format!("{app}/api/integrations/ehr/jwks") }),
-        ],
+        clients,
         now: Arc::new(move || clock.now().0),
         patients: 5,
         access_token_seconds: 3_600,
-        personality,
+        personality: wishes.personality.clone(),
     })
     .unwrap();
     serve(sandbox.router(), listener);

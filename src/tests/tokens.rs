@@ -145,21 +145,15 @@ async fn receipts(#[case] db: Db, #[case] fault: Option<Fault>, #[case] expected
     assert!(page.connection.is_none());
 }
 
-/// An EHR that wants the scopes named again: the quirk `refresh_with_scope`.
+/// An EHR that says why: another program used the refresh token.
+#[rstest]
+#[case::sqlite(Db::Sqlite)]
+#[case::postgres(Db::Postgres)]
 #[tokio::test]
-async fn a_renewal_may_name_its_scopes() {
-    let personality = Personality { refresh_wants_scope: true, ..Personality::default() };
-    let mut scene = Scene::with(Db::Sqlite, "basic", Some("s3cret"), Wishes { personality, ..Wishes::default() }).await;
+async fn a_refresh_token_that_somebody_else_used(#[case] db: Db) {
+    let mut scene = Scene::new(db, "basic", Some("s3cret")).await;
     scene.connect("allow").await;
     let row = scene.row().await;
-    let credential = Credential::Basic { secret: SecretString::from("s3cret"), encoded: false };
-    let client = TokenClient {
-        http: &scene.app.app.http,
-        endpoint: &row.terms.token_endpoint,
-        client_id: "basic",
-        credential: &credential,
-        client_id_in_body: false,
-    };
     let place = ehr_integrations::server::vault::Place {
         practice: scene.practice.as_str(),
         table: "connections",
@@ -168,9 +162,33 @@ async fn a_renewal_may_name_its_scopes() {
         bound_to: &format!("{} {}", row.terms.issuer, scene.app.ehr),
     };
     let token = scene.app.app.vault.open(place, row.refresh_token.as_ref().unwrap()).unwrap();
-    assert!(client.refresh(&token, None).await.is_err());
-    let renewed = client.refresh(&token, row.scopes_granted.as_deref()).await.ok().unwrap();
-    assert_eq!(renewed.scope, row.scopes_granted);
+    let credential = Credential::Basic { secret: SecretString::from("s3cret"), encoded: false };
+    let other = TokenClient {
+        http: &scene.app.app.http,
+        endpoint: &row.terms.token_endpoint,
+        client_id: "basic",
+        credential: &credential,
+        client_id_in_body: false,
+    };
+    other.refresh(&token, None).await.ok().unwrap();
+    scene.app.clock.advance_seconds(3_600);
+    let refused = refresh::usable(&scene.app.app, &scene.caller(), &id()).await.err().unwrap();
+    assert_eq!(refused.code(), Code::NeedsReconnect);
+    let status = scene.status("").await;
+    assert_eq!((&status["status"], &status["lastProblem"]), (&"needs_reconnect".into(), &"refresh_reused".into()));
+}
+
+/// The EHR knows best when it wants to be asked again.
+#[tokio::test]
+async fn the_ehrs_retry_after_is_passed_on() {
+    let mut scene = Scene::new(Db::Sqlite, "basic", Some("s3cret")).await;
+    scene.connect("allow").await;
+    scene.app.clock.advance_seconds(3_600);
+    scene.app.sandbox.inject(Endpoint::Token, Fault::TooManyRequests(7));
+    let url = "/api/integrations/ehr/status?providerId=generic&includeCapabilities=1";
+    let answer = scene.app.server.get(url).authorization_bearer(&scene.token).await;
+    assert_eq!(answer.status_code().as_u16(), 429);
+    assert_eq!(answer.header("retry-after"), "7");
 }
 
 #[rstest]

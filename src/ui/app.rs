@@ -67,6 +67,7 @@ pub fn PlainPages() -> impl IntoView {
                 <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
                     <Route path=path!("/settings/calendar") view=page::calendar::calendar ssr=SsrMode::Async/>
                     <Route path=path!("/settings/keys") view=page::keys::keys ssr=SsrMode::Async/>
+                    <Route path=path!("/exports") view=page::exports::exports ssr=SsrMode::Async/>
                     <Route path=path!("/launches") view=page::launches::launches ssr=SsrMode::Async/>
                     <Route path=path!("/account/recovery-codes") view=page::recovery_codes::recovery_codes ssr=SsrMode::Async/>
                     <Route path=path!("/audit") view=page::audit::audit ssr=SsrMode::Async/>

@@ -6,6 +6,7 @@
 pub mod account;
 pub mod audit;
 pub mod calendar;
+pub mod exports;
 pub mod integrations;
 pub mod keys;
 pub mod launches;

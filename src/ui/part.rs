@@ -14,6 +14,7 @@ pub mod icon;
 pub mod loading;
 pub mod message;
 pub mod nav;
+pub mod options;
 pub mod panel;
 pub mod post_form;
 pub mod provider_switch;

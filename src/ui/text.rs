@@ -3,6 +3,8 @@
 //! May import `model`. Guards: what comes from a query or the server as a code becomes words only
 //! here; an unknown code has none and shows nothing.
 
+pub mod export;
+
 use crate::model::connection::{AuthMethod, ConnectionStatus, Revocation};
 use crate::model::field::Rule;
 use crate::model::role::Role;
@@ -32,7 +34,7 @@ pub const fn rule(rule: Rule) -> &'static str {
         Rule::SecretAgain => "The address or tenant changed. Enter the secret again.",
         Rule::KeyOrSecret => "Enter a client secret, or have the operator configure a signing key.",
         Rule::NoOwnKeys => "Your practice has no key of its own yet. Make one on the page of signing keys.",
-        Rule::NotAnInstant => "Enter a time with its zone, for example 2026-06-30T08:00:00Z, or auto.",
+        Rule::NotAnInstant => "Enter a day, or a time with its zone, for example 2026-06-30T08:00:00Z.",
         Rule::NotADay => "Enter a day of the calendar, for example 2027-06-30.",
         Rule::NotAnEmail => "Enter an e-mail address, for example name@practice.com.",
         Rule::Taken => "Somebody already uses this e-mail address.",
@@ -87,6 +89,18 @@ pub enum Notice {
     KeyUsed,
     /// A signing key is retired.
     KeyRetired,
+    /// An export is started.
+    ExportStarted,
+    /// An export is held.
+    ExportPaused,
+    /// An export goes on.
+    ExportResumed,
+    /// An export's end was asked for.
+    ExportCancelled,
+    /// Files of an export are fetched again.
+    ExportRetried,
+    /// An export is forgotten.
+    ExportDeleted,
     /// This browser is signed out.
     SignedOut,
     /// Disconnected, and the EHR confirmed it.
@@ -99,7 +113,7 @@ pub enum Notice {
 
 impl Notice {
     /// Every notice with the word that a query carries.
-    const WORDS: [(&'static str, Self); 17] = [
+    const WORDS: [(&'static str, Self); 23] = [
         ("saved", Self::Saved),
         ("connected", Self::Connected),
         ("session_revoked", Self::SessionRevoked),
@@ -113,6 +127,12 @@ impl Notice {
         ("key_created", Self::KeyCreated),
         ("key_used", Self::KeyUsed),
         ("key_retired", Self::KeyRetired),
+        ("export_started", Self::ExportStarted),
+        ("export_paused", Self::ExportPaused),
+        ("export_resumed", Self::ExportResumed),
+        ("export_cancelled", Self::ExportCancelled),
+        ("export_retried", Self::ExportRetried),
+        ("export_deleted", Self::ExportDeleted),
         ("signed_out", Self::SignedOut),
         ("disconnected_confirmed", Self::DisconnectedConfirmed),
         ("disconnected_not_offered", Self::DisconnectedNotOffered),
@@ -140,6 +160,12 @@ impl Notice {
             Self::KeyCreated => "The new key is published.",
             Self::KeyUsed => "The new key signs from now on.",
             Self::KeyRetired => "The key is retired.",
+            Self::ExportStarted => "Export started. You can leave this page: it goes on by itself.",
+            Self::ExportPaused => "Export paused. Nothing more is fetched until somebody resumes it.",
+            Self::ExportResumed => "Export resumed.",
+            Self::ExportCancelled => "Export cancelled. The EHR is told to clean up; what was taken in stays.",
+            Self::ExportRetried => "The failed files are fetched again.",
+            Self::ExportDeleted => "Export removed from the list. The records that it brought stay.",
             Self::SignedOut => "You are signed out.",
             Self::DisconnectedConfirmed => "Disconnected. The EHR confirmed that access is revoked.",
             Self::DisconnectedNotOffered => {

@@ -165,7 +165,7 @@ pub(super) async fn events(
     Extension(meta): Extension<RequestMeta>,
     headers: HeaderMap,
 ) -> Response {
-    let caller = match caller(&meta).map(Clone::clone) {
+    let caller = match caller(&meta).cloned() {
         Ok(caller) => caller,
         Err(failure) => return answer::<()>(&meta, Err(failure)),
     };

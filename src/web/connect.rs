@@ -103,12 +103,13 @@ pub(super) async fn callback(
         (Ok(row), Some(FlowKind::Launch)) => launch::finish(&app, &meta, &answer, &row).await,
         (Ok(row), _) => {
             let result = connect::finish(&app, &answer, &row, &meta.request_id).await;
-            connected(&app, &meta, Some(&row.provider), result)
+            let more = answer.error_uri.as_deref().and_then(|uri| launch::help(&app, uri));
+            connected(&app, &meta, Some(&row.provider), result, more)
         }
         (Err((_, failure)), Some(FlowKind::Launch)) => {
             launch::refused(&app, &failure.into_problem(&meta.request_id), ().into_any())
         }
-        (Err((_, failure)), _) => connected(&app, &meta, None, Err(failure)),
+        (Err((_, failure)), _) => connected(&app, &meta, None, Err(failure), None),
     };
     // Used up. The attributes are those that it was set with, or the browser keeps it.
     let reach = authorization::reach(kind.unwrap_or(FlowKind::Connect));
@@ -119,9 +120,15 @@ pub(super) async fn callback(
     response
 }
 
-/// Back to the settings page; or, for a browser without a session of ours (an application started the
-/// connect with its API token), a page that says how it went.
-fn connected(app: &App, meta: &RequestMeta, provider: Option<&ProviderId>, result: Result<(), Failure>) -> Response {
+/// Back to the settings page. A page of its own says how it went to a browser without a session of ours (an
+/// application started the connect with its API token), and where the EHR has `more` to say about an error.
+fn connected(
+    app: &App,
+    meta: &RequestMeta,
+    provider: Option<&ProviderId>,
+    result: Result<(), Failure>,
+    more: Option<AnyView>,
+) -> Response {
     let signed_in = meta.caller.is_some();
     match result {
         Ok(()) if signed_in => Redirect::to(&format!("{}?notice=connected", page(provider))).into_response(),
@@ -131,11 +138,16 @@ fn connected(app: &App, meta: &RequestMeta, provider: Option<&ProviderId>, resul
         }
         Err(failure) => {
             let problem = failure.into_problem(&meta.request_id);
-            if signed_in {
+            if signed_in && more.is_none() {
                 return back(provider, &problem);
             }
+            let settings = signed_in.then(|| {
+                let url = back_to(provider, &problem);
+                view! { <p><a class="button primary" id="settings" href=url>"Back to the settings"</a></p> }
+            });
             let entry = problem.code.entry();
-            let body = plain::problem(&problem, entry.action, ().into_any());
+            let more = view! { {more} {settings} };
+            let body = plain::problem(&problem, entry.action, more.into_any());
             // Nothing tells a launch's lost answer from a connect's: this page may stand in a frame.
             let page = Page { status: status(problem.code), ..Page::new("Not connected", body, Framed::ByAnyone) };
             page.respond(app)
@@ -149,7 +161,10 @@ fn page(provider: Option<&ProviderId>) -> String {
 }
 
 fn back(provider: Option<&ProviderId>, problem: &Problem) -> Response {
+    Redirect::to(&back_to(provider, problem)).into_response()
+}
+
+fn back_to(provider: Option<&ProviderId>, problem: &Problem) -> String {
     let request = problem.request_id.as_deref().unwrap_or_default();
-    let url = format!("{}?problem={}&request={request}", page(provider), problem.code.name());
-    Redirect::to(&url).into_response()
+    format!("{}?problem={}&request={request}", page(provider), problem.code.name())
 }

@@ -58,9 +58,12 @@ pub(super) async fn launch(
     let LaunchQuery { iss, launch, provider_id, practice_id, check } = query;
     let asked = Asked { iss: &iss, launch: &launch, provider: provider_id, practice: practice_id };
     let result = match check {
-        None => launch::check(&app, &asked).await.map(|()| try_cookie(&uri)),
+        None => launch::check(&app, &asked, &origin(&meta)).await.map(|()| try_cookie(&uri)),
         // It may come twice: an older browser has kept it for all sites, too.
-        Some(_) if !cookies(&headers).any(|pair| pair.name() == PROBE) => return cookie_blocked(&app, &meta, &uri),
+        Some(_) if !cookies(&headers).any(|pair| pair.name() == PROBE) => {
+            launch::cookie_blocked(&app, &asked, &origin(&meta)).await;
+            return cookie_blocked(&app, &meta, &uri);
+        }
         Some(_) => {
             launch::start(&app, &asked, &origin(&meta)).await.map(|(started, framed)| go(&app, &started, &framed))
         }
@@ -134,7 +137,7 @@ pub(super) async fn finish(app: &App, meta: &RequestMeta, answer: &Authorization
 }
 
 /// The EHR's own page about its error (RFC 6749 §4.1.2.1), where it is one that we would call ourselves.
-fn help(app: &App, uri: &str) -> Option<AnyView> {
+pub(super) fn help(app: &App, uri: &str) -> Option<AnyView> {
     let url = app.http.allowed(uri).ok()?;
     let host = url.host_str()?.to_owned();
     let link = view! {

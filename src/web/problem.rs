@@ -40,7 +40,8 @@ impl IntoResponse for Refused {
             headers.insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
         }
         if self.0.code == Code::RateLimited {
-            headers.insert(RETRY_AFTER, axum::http::HeaderValue::from_static("60"));
+            // An hour is as far as anybody plans; a day would be a mistake of the EHR's.
+            headers.insert(RETRY_AFTER, self.0.retry_after.unwrap_or(60).clamp(1, 3_600).into());
         }
         response
     }

@@ -3,6 +3,8 @@
 //! Imports nothing of ours outside the sandbox. Invariant: a link works once with a token or without, never both
 //! ways (Bulk Data Access 3.0.0, "Bulk Data Output File Request").
 
+use std::time::Duration;
+
 use async_compression::tokio::write::GzipEncoder;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Request, State};
@@ -12,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tower_http::services::ServeFile;
 
 use super::super::error::Outcome;
-use super::super::faults::Fault;
+use super::super::faults::{Fault, instead};
 use super::super::fhir::bearer;
 use super::super::scope::{Level, Scope};
 use super::super::{Sandbox, lock};
@@ -75,17 +77,27 @@ fn missing() -> Outcome {
     Outcome::not_found("no such file")
 }
 
+/// The number of the file that a path names.
+pub(in super::super) fn file_number(path: &str) -> Option<usize> {
+    named(path.rsplit('/').next()?).ok().map(|(place, _)| place)
+}
+
+/// The number and the version of the file that a link names.
+fn named(name: &str) -> Result<(usize, u32), Outcome> {
+    let parts = name.strip_suffix(".ndjson").and_then(|name| name.split_once('.'));
+    let numbers = parts.and_then(|(place, version)| Some((place.parse().ok()?, version.parse().ok()?)));
+    numbers.ok_or_else(missing)
+}
+
 /// Finds the file that a link names, if the link is good.
 fn find(
     sandbox: &Sandbox,
     options: &Bulk,
     id: &str,
-    name: &str,
+    (place, version): (usize, u32),
     fault: Option<&Fault>,
-) -> Result<(usize, Part), Outcome> {
+) -> Result<Part, Outcome> {
     let now = sandbox.now();
-    let (place, version) = name.strip_suffix(".ndjson").and_then(|name| name.split_once('.')).ok_or_else(missing)?;
-    let place: usize = place.parse().map_err(|_| missing())?;
     let mut jobs = lock(&sandbox.inner.bulk);
     let job = jobs.any(id, options.expires_seconds, now).ok_or_else(missing)?;
     if fault == Some(&Fault::JobGone) {
@@ -97,13 +109,12 @@ fn find(
         part.gone = Some(*status);
     }
     let stale = options.links_seconds.is_some_and(|seconds| part.minted + seconds * 1000 <= now);
-    let old = part.version.to_string() != version;
-    let status = part.gone.or((stale || old).then_some(410));
+    let status = part.gone.or((stale || part.version != version).then_some(410));
     if let Some(status) = status {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::GONE);
         return Err(Outcome::new(status, "not-found", "this link has expired: the manifest has a new one"));
     }
-    Ok((place, part.clone()))
+    Ok(part.clone())
 }
 
 async fn serve(
@@ -115,8 +126,14 @@ async fn serve(
     own: bool,
 ) -> Response {
     let queued = request.extensions().get::<Fault>().cloned();
-    let (place, part) = match find(sandbox, options, id, name, queued.as_ref()) {
-        Ok(found) => found,
+    let (place, version) = match named(name) {
+        Ok(named) => named,
+        Err(outcome) => return outcome.into_response(),
+    };
+    let lasting = options.broken_files.get(&place);
+    let fault = queued.as_ref().or(lasting);
+    let part = match find(sandbox, options, id, (place, version), fault) {
+        Ok(part) => part,
         Err(outcome) => return outcome.into_response(),
     };
     if let Some(scopes) = scopes
@@ -133,18 +150,26 @@ async fn serve(
         let url = format!("{origin}/bulk/files/{id}/{name}");
         return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, url)]).into_response();
     }
-    let fault = queued.or_else(|| options.broken_files.get(&place).cloned());
+    match lasting {
+        Some(Fault::Slow(millis)) => tokio::time::sleep(Duration::from_millis(*millis)).await,
+        Some(fault) => {
+            if let Some(response) = instead(fault) {
+                return response;
+            }
+        }
+        None => {}
+    }
     let response = if let Source::Stored(path, _) = &part.source
-        && damage::plain(options, fault.as_ref())
+        && damage::plain(options, fault)
     {
         stored(path, options, request).await
     } else {
-        let bytes = damage::bytes(&part, options, fault.as_ref());
+        let bytes = damage::bytes(&part, options, fault);
         let etag = format!("{}-{place}", id.get(..12).unwrap_or(id));
-        represent(request.headers(), bytes, &etag, options, fault.as_ref()).await
+        represent(request.headers(), bytes, &etag, options, fault).await
     };
     // A fault that waited for this request is applied where it was taken from the line.
-    match options.broken_files.get(&place) {
+    match lasting {
         Some(fault) => super::mangle(response, fault),
         None => response,
     }
@@ -165,7 +190,7 @@ async fn stored(path: &std::path::Path, options: &Bulk, mut request: Request) ->
     if options.no_ranges {
         request.headers_mut().remove(header::RANGE);
     }
-    let service = ServeFile::new(path);
+    let service = ServeFile::new(path).with_buf_chunk_size(4 * CHUNK);
     let service = if options.never_gzip { service } else { service.precompressed_gzip() };
     let mut service = service;
     match service.try_call(request).await {

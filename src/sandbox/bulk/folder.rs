@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use async_compression::tokio::write::GzipEncoder;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
@@ -14,12 +15,17 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Json, Router};
 use serde_json::{Value, json};
+use tokio::fs::File;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tower_http::services::ServeDir;
 
 use super::plan::{Listed, index};
 
 /// The servers of this kind have one export, which is always complete.
 const STATUS: &str = "/bulk/status/folder";
+
+/// How much is read at once.
+const BUFFER: usize = 256 * 1024;
 
 /// A router over a folder that [`generate::write_folder`](super::generate::write_folder) wrote: kick-off at every
 /// level below `/fhir`, status, manifest and files, without tokens. Where there is a compressed sibling of a file
@@ -30,7 +36,9 @@ const STATUS: &str = "/bulk/status/folder";
 /// When the folder has no good index.
 pub fn served_folder(dir: &Path) -> io::Result<Router> {
     let listed = Arc::new(index(dir)?);
-    let files = Router::new().fallback_service(ServeDir::new(dir).precompressed_gzip()).layer(map_response(as_ndjson));
+    let files = Router::new()
+        .fallback_service(ServeDir::new(dir).precompressed_gzip().with_buf_chunk_size(BUFFER))
+        .layer(map_response(as_ndjson));
     Ok(Router::new()
         .route("/fhir/$export", any(kick_off))
         .route("/fhir/Patient/$export", any(kick_off))
@@ -38,6 +46,22 @@ pub fn served_folder(dir: &Path) -> io::Result<Router> {
         .route(STATUS, get(manifest).delete(async || StatusCode::ACCEPTED))
         .nest("/bulk/files", files)
         .with_state(listed))
+}
+
+/// Writes a compressed sibling of every file of a folder, for clients that accept gzip.
+///
+/// # Errors
+///
+/// When the folder has no good index, or a file cannot be read or written.
+pub async fn compress_folder(dir: &Path) -> io::Result<()> {
+    for one in index(dir)? {
+        let mut plain = BufReader::with_capacity(BUFFER, File::open(dir.join(&one.name)).await?);
+        let zipped = File::create(dir.join(format!("{}.gz", one.name))).await?;
+        let mut encoder = GzipEncoder::new(zipped);
+        tokio::io::copy_buf(&mut plain, &mut encoder).await?;
+        encoder.shutdown().await?;
+    }
+    Ok(())
 }
 
 async fn as_ndjson(mut response: Response) -> Response {

@@ -106,8 +106,9 @@ impl Job {
 pub(in super::super) struct Jobs(HashMap<String, Job>);
 
 impl Jobs {
-    /// Remembers an export.
-    pub(super) fn open(&mut self, id: &str, job: Job) {
+    /// Remembers an export, and forgets those whose time is over.
+    pub(super) fn open(&mut self, id: &str, job: Job, expires_seconds: Option<i64>, now: i64) {
+        self.0.retain(|_, job| !job.over(expires_seconds, now));
         self.0.insert(id.to_owned(), job);
     }
 

@@ -132,7 +132,7 @@ fn entry(job: &Job, part: &Part, url: &str, next: Option<&String>, options: &Bul
     Value::Object(entry)
 }
 
-/// How many outcomes of each severity a file has (Bulk Data Access 4.0.0-ballot, "BulkDataManifest").
+/// How many outcomes of each severity a file has (Bulk Data Access 4.0.0-ballot, `BulkDataManifest`).
 fn severities(part: &Part) -> Vec<Value> {
     let lines = damage::lines(part);
     ["fatal", "error", "warning", "information"]

@@ -147,7 +147,7 @@ pub struct Bulk {
     pub no_meta: bool,
     /// References are absolute URLs.
     pub absolute_references: bool,
-    /// The file of this number (from 0, as in the manifest) always goes wrong in this way.
+    /// The file of this number (from 0: output, then deletions, then outcomes) always goes wrong in this way.
     pub broken_files: BTreeMap<usize, Fault>,
 
     /// Drawn data, as much as one likes.

@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 
 use super::super::dates::span;
 use super::super::error::Outcome;
-use super::super::fhir::{Call, Rules};
+use super::super::fhir::{Call, Rules, file_link};
 use super::super::patients::{reference, text};
-use super::super::records::{BINARY, GROUP, PATIENT, Records, Row, TYPES};
+use super::super::records::{BINARY, DOCUMENT, GROUP, PATIENT, Records, Row, TYPES};
 use super::Reach;
 use super::ask::Ask;
 use super::generate::{DataSet, INDEX, SORTS};
@@ -117,6 +117,9 @@ fn collect(call: &Call<'_>, options: &Bulk, reach: &Reach, ask: &Ask) -> Result<
             }
             let mut body = call.present(row);
             shape(&mut body, call, options, ask);
+            if kind == DOCUMENT && !options.token_wanted() {
+                open_documents(&mut body, call)?;
+            }
             lines.push(Line { kind, patient: row.patient.clone(), text: body.to_string() });
         }
     }
@@ -165,6 +168,20 @@ fn shape(body: &mut Value, call: &Call<'_>, options: &Bulk, ask: &Ask) {
     if options.absolute_references {
         absolute(body, &call.base_url);
     }
+}
+
+/// Where files take no token, documents do not either (Bulk Data Access 3.0.0, "Attachments").
+fn open_documents(body: &mut Value, call: &Call<'_>) -> Result<(), Outcome> {
+    let binaries = format!("{}/{BINARY}/", call.base_url);
+    let contents = body.get_mut("content").and_then(Value::as_array_mut);
+    for content in contents.into_iter().flatten() {
+        if let Some(Value::String(url)) = content.pointer_mut("/attachment/url")
+            && let Some(id) = url.strip_prefix(&binaries)
+        {
+            *url = file_link(call, id)?;
+        }
+    }
+    Ok(())
 }
 
 /// What is never left out: the root elements that FHIR R4 demands in the types that this server holds.

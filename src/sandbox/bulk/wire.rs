@@ -43,16 +43,14 @@ pub struct BulkStats {
     files_now: u64,
 }
 
-/// Watches one request to the bulk server.
+/// Watches the transfer of one file.
 pub(in super::super) struct Watch {
     sandbox: Sandbox,
-    file: bool,
 }
 
 impl Watch {
-    /// Counts a request.
+    /// Counts a request; that of a file is watched further.
     pub(in super::super) fn new(sandbox: &Sandbox, endpoint: Endpoint, request: &Request) -> Option<Self> {
-        let file = endpoint == Endpoint::BulkFile;
         let path = request.uri().path().to_owned();
         let headers = request.headers();
         sandbox.count(|stats| {
@@ -77,7 +75,7 @@ impl Watch {
                 stats.authorized_paths.push(path);
             }
         });
-        file.then(|| Self { sandbox: sandbox.clone(), file })
+        (endpoint == Endpoint::BulkFile).then(|| Self { sandbox: sandbox.clone() })
     }
 
     /// Goes along with the body of the answer.
@@ -95,9 +93,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if self.file {
-            self.sandbox.count(|stats| stats.bulk.files_now = stats.bulk.files_now.saturating_sub(1));
-        }
+        self.sandbox.count(|stats| stats.bulk.files_now = stats.bulk.files_now.saturating_sub(1));
     }
 }
 

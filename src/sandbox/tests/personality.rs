@@ -50,6 +50,11 @@ async fn token_answers_can_be_odd() {
     bed.sandbox.set_personality(|p| p.v1_scope_echo = true);
     let scope = bed.tokens(SCOPE).await["scope"].as_str().unwrap().to_owned();
     assert_eq!(scope, "openid fhirUser launch/patient patient/*.read offline_access");
+    bed.sandbox.set_personality(|p| p.bare_scope_echo = true);
+    let tokens = bed.tokens(SCOPE).await;
+    assert_eq!(tokens["scope"], "openid fhirUser launch/patient *.read *.search");
+    assert!(tokens["refresh_token"].is_string());
+    bed.sandbox.set_personality(|p| p.bare_scope_echo = false);
     bed.sandbox.set_personality(|p| {
         p.omit_scope_in_token = true;
         p.no_refresh_token = true;

@@ -52,10 +52,7 @@ pub enum Status {
 /// See [`CallError`].
 pub async fn ask(server: &Server<'_>, url: &str, now: Timestamp) -> Result<Status, CallError> {
     let answer = server.call(Method::GET, url, "application/json", None, Payload::None).await?;
-    let http = answer.status.as_u16();
-    // With a separate export status, the HTTP status says only that the question was answered.
-    let own = header(&answer.headers, "x-export-status").and_then(|text| text.parse::<u16>().ok());
-    let status = if http == 200 { own.unwrap_or(http) } else { http };
+    let status = effective(answer.status.as_u16(), &answer.headers);
     let after = retry_after::seconds(&answer.headers, now);
     Ok(match status {
         202 => Status::InProgress {
@@ -68,6 +65,8 @@ pub async fn ask(server: &Server<'_>, url: &str, now: Timestamp) -> Result<Statu
                 let expires = answer.headers.get(EXPIRES).and_then(|value| value.to_str().ok());
                 Status::Ready { manifest, expires: expires.and_then(retry_after::date) }
             }
+            // Cut on its way, or a page of something in between.
+            None if serde_json::from_slice::<serde::de::IgnoredAny>(&answer.body).is_err() => Status::Transient(after),
             None => {
                 Status::Failed(status, Some(outcome::summary(&answer.body).unwrap_or_else(|| "no manifest".into())))
             }
@@ -93,6 +92,31 @@ pub async fn delete(server: &Server<'_>, url: &str) -> Result<bool, CallError> {
     Ok(matches!(answer.status.as_u16(), 200..=299 | 404 | 405 | 410 | 501))
 }
 
+/// With a separate export status, the HTTP status says only that the question was answered.
+fn effective(http: u16, headers: &HeaderMap) -> u16 {
+    let own = header(headers, "x-export-status").and_then(|text| text.parse().ok());
+    if http == 200 { own.unwrap_or(http) } else { http }
+}
+
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_export_status_decides() {
+        let headers = |status: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-export-status", status.parse().unwrap());
+            headers
+        };
+        assert_eq!(effective(200, &headers("202")), 202);
+        assert_eq!(effective(200, &headers("500")), 500);
+        assert_eq!(effective(200, &headers("soon")), 200);
+        assert_eq!(effective(200, &HeaderMap::new()), 200);
+        assert_eq!(effective(503, &headers("202")), 503, "the question was not answered");
+    }
 }

@@ -1,6 +1,7 @@
 //! The engine that needs nothing but the database.
 //!
-//! Workers take exports that are due, under a lease and a fence, and keep the lease while they work. Guards: a
+//! Workers take exports that are due, under a lease and a fence, and keep the lease while they work; beside them
+//! retired signing keys are deleted, also where nobody looks at the keys any more. Guards: a
 //! process that is killed is followed by another when its lease ends; one that stops gives its exports back at
 //! once; somebody's wish to hold or end an export interrupts a long step.
 
@@ -10,9 +11,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::App;
+use crate::server::failure::Failure;
 use crate::server::flow::export::advance::{Next, advance};
-use crate::server::store::Stored;
+use crate::server::flow::keys;
 use crate::server::store::export::{self, Export};
+use crate::server::store::{StoreError, Stored};
 
 /// How many exports one process works on at a time.
 const WORKERS: usize = 4;
@@ -24,6 +27,8 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const NAP: Duration = Duration::from_secs(1);
 /// How long a worker waits after the database failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How often retired keys are looked for.
+const TIDYING: Duration = Duration::from_mins(10);
 
 /// Works on exports until `stop`; what is under way is given back.
 pub async fn run(app: App, stop: CancellationToken) {
@@ -31,6 +36,7 @@ pub async fn run(app: App, stop: CancellationToken) {
     for _ in 0..WORKERS {
         workers.spawn(worker(app.clone(), stop.clone()));
     }
+    workers.spawn(tidy(app, stop));
     while workers.join_next().await.is_some() {}
 }
 
@@ -48,6 +54,19 @@ async fn worker(app: App, stop: CancellationToken) {
             () = stop.cancelled() => {}
             () = app.exports.notified() => {}
             () = tokio::time::sleep(rest) => {}
+        }
+    }
+}
+
+/// Deletes signing keys that have retired.
+async fn tidy(app: App, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = keys::forget_retired(&app).await {
+            tracing::error!(error = %error, "retired signing keys could not be deleted");
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(TIDYING) => {}
         }
     }
 }
@@ -77,6 +96,10 @@ async fn steps(app: &App, mut export: Export, stop: &CancellationToken) -> bool 
         match advance(app, &mut export, stop).await {
             Ok(Next::Now) => {}
             Ok(Next::At(_) | Next::Done) => return true,
+            Err(Failure::Store(StoreError::NotOne { .. })) => {
+                tracing::info!(export.id = %export.id, "another process works on the export now");
+                return false;
+            }
             Err(failure) => {
                 tracing::error!(export.id = %export.id, error = %failure, "an export's step failed");
                 return false;

@@ -9,6 +9,7 @@ use crate::model::export::ExportLevel;
 
 /// What is offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a statement")]
 pub struct BulkCapability {
     /// `[base]/$export`.
     pub system: bool,

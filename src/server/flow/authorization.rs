@@ -125,6 +125,9 @@ async fn prepare(app: &App, caller: &Caller, ask: &Ask<'_>, recorder: &mut Recor
     recorder.step(app, StepName::Discovery);
     let found = client::discover(app, ready).await?;
     timeline::discovered(recorder, &found);
+    if found.authorization_endpoint.is_empty() {
+        return Err(Failure::explained(Code::DiscoveryFailed, "no authorization endpoint"));
+    }
     client::check_pkce(&found)?;
     let scopes = &client::in_dialect(app, ready, &found, scopes);
     recorder.step(app, StepName::ClientAuthentication);
@@ -291,12 +294,12 @@ pub(super) async fn redeem(
     let tokens = client::token_client(app, &ready, &terms, &credential)
         .exchange(code, &app.config.redirect_url(), &secrets.verifier)
         .await
-        .map_err(|error| Failure::explained(error.code(), error.to_string()))?;
+        .map_err(|error| Failure::of_token(&error))?;
     client::accepted(app, &ready, &credential).await;
     timeline::exchanged(recorder, &tokens, &terms);
     timeline::identity(app, recorder, &tokens);
     let identity = identity(app, &tokens, &secrets).await?;
-    timeline::context(app, recorder, &tokens);
+    timeline::context(app, recorder, &tokens, &terms);
     Ok(Granted { ready, terms, tokens, identity, scopes_offered: secrets.scopes_offered })
 }
 

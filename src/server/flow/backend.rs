@@ -112,7 +112,7 @@ pub(super) fn scopes(app: &App, service: &Service, request: &ExportRequest) -> S
 ///
 /// # Errors
 /// As [`service`]; `client_auth_failed`, `scope_denied`, `rate_limited`, `ehr_unavailable`.
-pub(super) async fn token(
+pub async fn token(
     app: &App,
     caller: &Caller,
     provider: &ProviderId,
@@ -195,9 +195,9 @@ async fn obtain(
 
 fn refused(error: &TokenError) -> Failure {
     let code = match error {
-        TokenError::Client(_) | TokenError::InvalidGrant => Code::ClientAuthFailed,
+        TokenError::Client(_) | TokenError::InvalidGrant | TokenError::Reused => Code::ClientAuthFailed,
         TokenError::InvalidScope => Code::ScopeDenied,
-        TokenError::RateLimited => Code::RateLimited,
+        TokenError::RateLimited { .. } => Code::RateLimited,
         TokenError::Net(_) | TokenError::Status(_) | TokenError::Malformed => Code::EhrUnavailable,
     };
     Failure::explained(code, error.to_string())

@@ -78,6 +78,29 @@ impl Ready {
         }
     }
 
+    /// Whether token requests name the client id in the form, too.
+    pub fn client_id_in_body(&self) -> bool {
+        self.chosen("clientIdInBody").unwrap_or(self.plugin.quirks().client_id_in_body)
+    }
+
+    /// Whether assertions name the address of our JWKS.
+    pub fn jku(&self) -> bool {
+        self.chosen("jku").unwrap_or(self.plugin.quirks().jku)
+    }
+
+    /// Whether a renewal names the scopes again.
+    pub fn refresh_with_scope(&self) -> bool {
+        self.chosen("refreshWithScope").unwrap_or(self.plugin.quirks().refresh_with_scope)
+    }
+
+    fn chosen(&self, key: &str) -> Option<bool> {
+        match self.config.value(key) {
+            Some("yes") => Some(true),
+            Some("no") => Some(false),
+            _ => None,
+        }
+    }
+
     /// What the vendor wants in `Accept` on FHIR calls.
     pub fn accept(&self) -> &'static str {
         self.plugin.quirks().accept.unwrap_or("application/fhir+json")
@@ -270,7 +293,7 @@ async fn assertion(app: &App, ready: &Ready, terms: &Terms) -> Outcome<Credentia
         Some(_) => None,
     };
     let audience = approval.and_then(|approval| approval.assertion_audience);
-    let jwks_url = ready.plugin.quirks().jku.then(|| keys::jwks_url(app, owner));
+    let jwks_url = ready.jku().then(|| keys::jwks_url(app, owner));
     let of = Assertion {
         client_id: &terms.client_id,
         audience: audience.as_deref().unwrap_or(&terms.token_endpoint),
@@ -303,7 +326,7 @@ pub(super) fn token_client<'a>(
         endpoint: &terms.token_endpoint,
         client_id: &terms.client_id,
         credential,
-        client_id_in_body: ready.plugin.quirks().client_id_in_body,
+        client_id_in_body: ready.client_id_in_body(),
     }
 }
 

@@ -15,11 +15,11 @@ use crate::model::role::Permission;
 use crate::model::scope::Scope;
 use crate::server::App;
 use crate::server::failure::{Failure, Outcome};
-use crate::server::provider::Provider;
+use crate::server::provider::{self, Provider};
 use crate::server::smart::authorize::AuthorizationAnswer;
 use crate::server::smart::id_token::Identity;
 use crate::server::store::connection::{self, Connection};
-use crate::server::store::flow::FlowRow;
+use crate::server::store::flow::{FlowKind, FlowRow};
 use crate::server::store::{StoreError, audit};
 
 /// The scopes of a standalone connect: the flow's own, then the provider's defaults or
@@ -36,7 +36,15 @@ pub fn scopes_to_ask(app: &App, plugin: &dyn Provider, flags: WriteFlags) -> Vec
 /// `discovery_failed`, `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`.
 pub async fn start(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<Started> {
     caller.require(Permission::Connect)?;
-    let ready = client::ready(app, &caller.practice, id).await?;
+    let ready = match client::ready(app, &caller.practice, id).await {
+        Ok(ready) => ready,
+        Err(failure) => {
+            if provider::by_id(id).is_some() {
+                Recorder::refused(app, caller, id, FlowKind::Connect, (failure.code(), &[])).await;
+            }
+            return Err(failure);
+        }
+    };
     let scopes = scopes_to_ask(app, ready.plugin, ready.flags);
     authorization::begin(app, caller, &Ask { ready: &ready, scopes: &scopes, launch: None }).await
 }

@@ -216,13 +216,40 @@ pub(super) fn jwks_url(app: &App, owner: Option<&PracticeId>) -> String {
     }
 }
 
+/// Deletes the private halves of the keys whose retirement has come.
+///
+/// # Errors
+/// When the database fails.
+pub async fn forget_retired(app: &App) -> Outcome<()> {
+    let mut tx = app.db.begin_write().await?;
+    key::forget_retired(&mut tx, app.clock.now()).await?;
+    tx.commit().await.map_err(StoreError::from)?;
+    Ok(())
+}
+
+/// An owner's keys, newest first. What has retired since somebody last looked is forgotten on the way; if that
+/// fails, it costs a log line, and the next one who looks tries again.
+async fn of_owner(app: &App, owner: Option<&PracticeId>) -> Outcome<Vec<Key>> {
+    let now = app.clock.now();
+    let mut keys = key::all(app.db.pool(), owner).await?;
+    let gone = |key: &&mut Key| key.sealed.is_some() && key.times.state(now) == KeyState::Retired;
+    let mut overdue = false;
+    for key in keys.iter_mut().filter(gone) {
+        (key.sealed, overdue) = (None, true);
+    }
+    if overdue && let Err(error) = forget_retired(app).await {
+        tracing::error!(error = %error, "a retired signing key could not be deleted");
+    }
+    Ok(keys)
+}
+
 /// What of an owner's keys the world may see. An unknown practice has none.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn published(app: &App, owner: Option<&PracticeId>) -> Outcome<PublicJwks> {
     let now = app.clock.now();
-    let keys = key::all(app.db.pool(), owner).await?;
+    let keys = of_owner(app, owner).await?;
     let published = keys.into_iter().filter(|key| key.times.state(now).is_published());
     let keys: Outcome<Vec<_>> = published
         .map(|key| {
@@ -236,7 +263,7 @@ pub async fn published(app: &App, owner: Option<&PracticeId>) -> Outcome<PublicJ
 /// With which algorithms an owner's keys sign now; the one that more EHRs take comes first.
 pub(super) async fn algorithms(app: &App, owner: Option<&PracticeId>) -> Outcome<Vec<KeyAlgorithm>> {
     let now = app.clock.now();
-    let keys = key::all(app.db.pool(), owner).await?;
+    let keys = of_owner(app, owner).await?;
     let signs = |algorithm| move |key: &&Key| key.algorithm == algorithm && key.times.state(now) == KeyState::Active;
     Ok(KeyAlgorithm::ALL.into_iter().filter(|algorithm| keys.iter().any(|key| signs(*algorithm)(&key))).collect())
 }
@@ -269,7 +296,7 @@ pub(super) async fn signer(
     algorithm: KeyAlgorithm,
 ) -> Outcome<Option<SigningKey>> {
     let now = app.clock.now();
-    let keys = key::all(app.db.pool(), owner).await?;
+    let keys = of_owner(app, owner).await?;
     let active = keys.iter().find(|key| key.algorithm == algorithm && key.times.state(now) == KeyState::Active);
     let Some(active) = active else { return Ok(None) };
     let sealed = active.sealed.as_ref().ok_or(Failure::Corrupt("signing_keys.sealed"))?;

@@ -28,6 +28,7 @@ use crate::server::store::launch::{self, LaunchContext, LaunchSession};
 use crate::server::store::{StoreError, audit, launch_rules};
 
 mod person;
+mod refused;
 mod registry;
 
 /// The longest `launch` handle that is taken, in bytes.
@@ -70,8 +71,14 @@ pub fn scopes_to_ask(app: &App, plugin: &dyn Provider, flags: WriteFlags) -> Vec
 ///
 /// # Errors
 /// `invalid_issuer` when no practice, or more than one, is configured for it.
-pub async fn check(app: &App, asked: &Asked<'_>) -> Outcome<()> {
-    registry::resolve(app, asked).await.map(|_| ())
+pub async fn check(app: &App, asked: &Asked<'_>, origin: &Origin) -> Outcome<()> {
+    let result = registry::resolve(app, asked).await.map(|_| ());
+    refused::record(app, asked, origin, result).await
+}
+
+/// Notes that a launch cannot go on because the browser keeps no cookie of ours.
+pub async fn cookie_blocked(app: &App, asked: &Asked<'_>, origin: &Origin) {
+    let _: Outcome<()> = refused::record(app, asked, origin, Err(Code::CookieBlocked.into())).await;
 }
 
 /// Sends the browser on to the EHR's authorize page. Answers, too, who may frame a page of ours on this way.
@@ -80,10 +87,12 @@ pub async fn check(app: &App, asked: &Asked<'_>) -> Outcome<()> {
 /// `invalid_issuer` when no practice, or more than one, is configured for it; `discovery_failed`,
 /// `ehr_unavailable`, `pkce_required`, `client_auth_failed`, `key_not_approved`, `rate_limited`.
 pub async fn start(app: &App, asked: &Asked<'_>, origin: &Origin) -> Outcome<(Started, Vec<String>)> {
-    if asked.launch.is_empty() || asked.launch.len() > MAX_HANDLE {
-        return Err(Failure::explained(Code::InvalidIssuer, "no usable launch parameter"));
-    }
-    let (practice, ready) = registry::resolve(app, asked).await?;
+    let resolved = if asked.launch.is_empty() || asked.launch.len() > MAX_HANDLE {
+        Err(Failure::explained(Code::InvalidIssuer, "no usable launch parameter"))
+    } else {
+        registry::resolve(app, asked).await
+    };
+    let (practice, ready) = refused::record(app, asked, origin, resolved).await?;
     limit::launch_starts(app, origin.ip).await?;
     let caller = Caller { practice, actor: Actor::Browser, request_id: origin.request_id.clone() };
     let scopes = scopes_to_ask(app, ready.plugin, ready.flags);

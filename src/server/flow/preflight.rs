@@ -43,7 +43,7 @@ pub async fn test(app: &App, caller: &Caller, id: &ProviderId) -> Outcome<TestRe
     let (patient, patient_problem) = match &usable.connection.patient {
         Some(patient) if is_id(patient) => read_patient(app, caller, &ready, &usable, patient).await?,
         Some(_) => (None, Some(Code::FhirInvalid)),
-        None => (None, None),
+        None => (None, usable.connection.terms.asked_for("launch/patient").then_some(Code::PatientContextMissing)),
     };
     Ok(TestResult {
         creates_patient: capabilities.offers("Patient", "create"),

@@ -4,7 +4,7 @@
 //! configuration; what an EHR sends is told by its shape only ([`known`]). A recording that cannot be
 //! kept costs a log line, never the connect.
 
-use super::Caller;
+use super::{Actor, Caller};
 use crate::model::id::ProviderId;
 use crate::model::problem::Code;
 use crate::model::recording::{Fact, RecordingView, RecordingsPage, Step, StepName};
@@ -40,6 +40,24 @@ impl Recorder {
             steps: Vec::new(),
         };
         Self { recording }
+    }
+
+    /// Keeps an attempt that ended before the EHR was asked anything.
+    pub async fn refused(
+        app: &App,
+        caller: &Caller,
+        provider: &ProviderId,
+        kind: FlowKind,
+        why: (Code, &[(&'static str, &str)]),
+    ) {
+        let mut recorder = Self::start(app, caller, provider, kind);
+        recorder.step(app, StepName::Asked);
+        recorder.fact("By", by(&caller.actor));
+        let (code, facts) = why;
+        for (name, value) in facts {
+            recorder.fact(name, *value);
+        }
+        recorder.end::<()>(app, &Err(code.into())).await;
     }
 
     /// Goes on with the recording of a flow, in a later request.
@@ -95,6 +113,11 @@ impl Recorder {
         self.keep(app).await;
     }
 
+    /// Marks the step: the attempt goes on, but something is not as it was asked for.
+    pub fn warn(&mut self, code: Code) {
+        self.mark(Err(code));
+    }
+
     /// Whether another answer that is not taken is worth telling.
     pub const fn has_room(&self) -> bool {
         self.recording.steps.len() < MAX_ASTRAY
@@ -117,6 +140,17 @@ impl Recorder {
         if let Err(error) = recording::put(&app.db, &self.recording).await {
             tracing::warn!(recording.id = self.recording.id, error = %error, "a recording was not kept");
         }
+    }
+}
+
+/// Who asked for it.
+pub(super) const fn by(actor: &Actor) -> &'static str {
+    match actor {
+        Actor::Member { .. } => "a member",
+        Actor::Token { .. } => "an application with an API token",
+        Actor::Operator => "the operator",
+        Actor::Engine => "the engine",
+        Actor::Browser | Actor::Clinician { .. } => "the EHR",
     }
 }
 

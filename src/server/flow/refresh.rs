@@ -127,7 +127,7 @@ async fn renew_leased(
     let credential = credential(app, &ready, &connection.terms).await?;
     let client = token_client(app, &ready, &connection.terms, &credential);
     let granted = connection.scopes_granted.as_deref();
-    let scope = granted.filter(|_| ready.plugin.quirks().refresh_with_scope);
+    let scope = granted.filter(|_| ready.refresh_with_scope());
     match client.refresh(&refresh_token, scope).await {
         Ok(answer) => {
             accepted(app, &ready, &credential).await;
@@ -142,15 +142,13 @@ async fn renew_leased(
             tx.commit().await.map_err(StoreError::from)?;
             Ok(())
         }
-        Err(TokenError::InvalidGrant) => refused(app, caller, connection, &refresh_token, fence).await,
-        Err(error) => {
-            let code = match error {
-                TokenError::Client(_) => Code::ClientAuthFailed,
-                TokenError::RateLimited => Code::RateLimited,
-                _ => Code::EhrUnavailable,
-            };
-            Err(Failure::explained(code, error.to_string()))
+        Err(TokenError::InvalidGrant) => {
+            refused(app, caller, connection, &refresh_token, (fence, Code::NeedsReconnect)).await
         }
+        Err(TokenError::Reused) => refused(app, caller, connection, &refresh_token, (fence, Code::RefreshReused)).await,
+        // What was granted once is not asked for again: this is the EHR's fault, and may pass.
+        Err(error @ TokenError::InvalidScope) => Err(Failure::explained(Code::EhrUnavailable, error.to_string())),
+        Err(error) => Err(Failure::of_token(&error)),
     }
 }
 
@@ -161,7 +159,13 @@ fn is_about_another(connection: &Connection, answer: &TokenAnswer) -> bool {
 }
 
 /// `invalid_grant`: unless a sibling has put a newer token there meanwhile, the grant is over.
-async fn refused(app: &App, caller: &Caller, connection: &Connection, used: &SecretString, fence: i64) -> Outcome<()> {
+async fn refused(
+    app: &App,
+    caller: &Caller,
+    connection: &Connection,
+    used: &SecretString,
+    (fence, why): (i64, Code),
+) -> Outcome<()> {
     let current = load(app, caller, &connection.provider).await?;
     let holder = Holder::connection(&current);
     let newer = match &current.refresh_token {
@@ -171,7 +175,7 @@ async fn refused(app: &App, caller: &Caller, connection: &Connection, used: &Sec
     if newer {
         return Ok(connection::release_lease(&app.db, connection, fence).await?);
     }
-    end(app, caller, connection, fence, Code::NeedsReconnect).await
+    end(app, caller, connection, fence, why).await
 }
 
 async fn end(app: &App, caller: &Caller, connection: &Connection, fence: i64, why: Code) -> Outcome<()> {

@@ -34,15 +34,16 @@ impl Provider for AthenaHealth {
             secret_help: "For confidential apps. Apps registered with a JWKS URL leave it empty.",
         }
         .fields_with_bulk();
-        let help = "The number of the practice at athenahealth, as in Organization/a-1.Practice-NUMBER.";
-        fields.push(found_at(plain(PRACTICE, "Practice ID", FieldKind::Text, true, help, "195900"), portal));
+        let help = "The number of the practice at athenahealth, as in Organization/a-1.Practice-NUMBER. For your \
+                    records and athenahealth's support: connecting does not need it.";
+        fields.push(found_at(plain(PRACTICE, "Practice ID", FieldKind::Text, false, help, "195900"), portal));
         fields.push(super::generic::client_auth_field());
         fields.push(super::generic::audience_field());
         fields
     }
 
     fn check(&self, values: &Values<'_>) -> Vec<(&'static str, Rule)> {
-        // It becomes part of a search parameter.
+        // It is part of an identifier of athenahealth's.
         let practice = values.get(PRACTICE).copied().unwrap_or_default().trim();
         let legal = |c: char| c.is_ascii_alphanumeric() || c == '-';
         if practice.chars().all(legal) { Vec::new() } else { vec![(PRACTICE, Rule::BadCharacters)] }

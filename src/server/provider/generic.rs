@@ -38,6 +38,30 @@ pub(super) fn audience_field() -> UiField {
     )
 }
 
+/// What some EHRs want in token requests beside what the standard says.
+fn token_request_fields() -> [UiField; 3] {
+    [
+        choice(
+            "clientIdInBody",
+            "Client ID in token requests",
+            "Some EHRs want the client ID in the form, too, although the secret or the signature names it already.",
+            &[("no", "As the standard says"), ("yes", "Always")],
+        ),
+        choice(
+            "refreshWithScope",
+            "Scopes in renewals",
+            "Some EHRs want the scopes named again when a token is renewed.",
+            &[("no", "Left out"), ("yes", "Named again")],
+        ),
+        choice(
+            "jku",
+            "JWKS URL in assertions",
+            "Some EHRs find our keys by the address in the assertion (jku) rather than by the registered one.",
+            &[("no", "Left out"), ("yes", "Named")],
+        ),
+    ]
+}
+
 impl Provider for Generic {
     fn id(&self) -> &'static str {
         "generic"
@@ -81,6 +105,7 @@ impl Provider for Generic {
             "How the client ID and secret go into HTTP Basic. Only matters if they have other characters than letters and digits.",
             &[("auto", "Automatic"), ("raw", "As they are"), ("form", "Form-encoded")],
         ));
+        fields.extend(token_request_fields());
         fields.push(choice(
             "scopeVersion",
             "Scopes",

@@ -38,10 +38,12 @@ pub struct Offer<'a> {
 }
 
 /// Chooses: what the EHR offers, of what is configured, of what the vendor takes. A secret that the practice
-/// entered wins over a key: it says how the application is registered. `None` when the practice wants what
-/// is not there.
+/// entered wins over a key: it says how the application is registered. Only where the EHR lists the key and no
+/// way to send a secret, it cannot be so. `None` when the practice wants what is not there.
 pub fn choose(offer: Offer<'_>) -> Option<ChosenAuth> {
     let offers = |method: AuthMethod| offer.offered.is_some_and(|all| all.iter().any(|one| one == method.as_str()));
+    let offers_key = offers(AuthMethod::PrivateKeyJwt);
+    let offers_secret = offers(AuthMethod::ClientSecretBasic) || offers(AuthMethod::ClientSecretPost);
     let chosen = |method, reason| ChosenAuth { method, algorithm: None, reason: Some(reason) };
     let secret = |reason| {
         let in_form = offers(AuthMethod::ClientSecretPost) && !offers(AuthMethod::ClientSecretBasic);
@@ -62,9 +64,12 @@ pub fn choose(offer: Offer<'_>) -> Option<ChosenAuth> {
         Preference::Secret => offer.has_secret.then(|| secret(AuthReason::Configured)),
         Preference::Key => offer.key.map(signed(AuthReason::Configured)),
         Preference::Public => Some(chosen(AuthMethod::None, AuthReason::Configured)),
-        Preference::Auto if offer.has_secret => Some(secret(AuthReason::SecretEntered)),
+        Preference::Auto if offer.has_secret => match offer.key {
+            Some(algorithm) if offers_key && !offers_secret => Some(signed(AuthReason::KeyOnly)(algorithm)),
+            _ => Some(secret(AuthReason::SecretEntered)),
+        },
         Preference::Auto => {
-            let reason = match (offers(AuthMethod::PrivateKeyJwt), offer.vendor_takes_key) {
+            let reason = match (offers_key, offer.vendor_takes_key) {
                 (true, _) => Some(AuthReason::KeyOffered),
                 (false, true) => Some(AuthReason::KeyByVendor),
                 (false, false) => None,
@@ -165,11 +170,15 @@ mod tests {
     use rstest::rstest;
 
     use AuthMethod::{ClientSecretBasic, ClientSecretPost, None as Public, PrivateKeyJwt};
-    use AuthReason::{Configured, KeyByVendor, KeyOffered, NothingToProve, SecretEntered, SecretFormOnly};
+    use AuthReason::{Configured, KeyByVendor, KeyOffered, KeyOnly, NothingToProve, SecretEntered, SecretFormOnly};
 
     #[rstest]
     #[case(Preference::Auto, false, false, &[], false, Some((Public, NothingToProve)))]
     #[case(Preference::Auto, true, true, &["private_key_jwt", "client_secret_basic"], false, Some((ClientSecretBasic, SecretEntered)))]
+    #[case(Preference::Auto, true, true, &["private_key_jwt"], false, Some((PrivateKeyJwt, KeyOnly)))]
+    #[case(Preference::Auto, true, false, &["private_key_jwt"], false, Some((ClientSecretBasic, SecretEntered)))]
+    #[case(Preference::Auto, true, true, &["none"], false, Some((ClientSecretBasic, SecretEntered)))]
+    #[case(Preference::Secret, true, true, &["private_key_jwt"], false, Some((ClientSecretBasic, Configured)))]
     #[case(Preference::Auto, true, false, &["client_secret_post"], false, Some((ClientSecretPost, SecretFormOnly)))]
     #[case(Preference::Auto, true, false, &[], false, Some((ClientSecretBasic, SecretEntered)))]
     #[case(Preference::Auto, false, true, &["private_key_jwt"], false, Some((PrivateKeyJwt, KeyOffered)))]

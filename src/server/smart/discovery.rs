@@ -24,7 +24,7 @@ pub struct SmartConfiguration {
     /// The keys that sign its identity tokens.
     #[serde(deserialize_with = "lenient")]
     pub jwks_uri: Option<String>,
-    /// Where the browser goes.
+    /// Where the browser goes; empty where the EHR serves backend services only.
     #[serde(deserialize_with = "lenient")]
     pub authorization_endpoint: String,
     /// Where codes become tokens.
@@ -96,7 +96,10 @@ pub enum DiscoveryError {
 
 /// Remembers configurations for ten minutes, and asks once where many want the same.
 #[derive(Clone)]
-pub struct DiscoveryCache(Cache<String, Arc<SmartConfiguration>>);
+pub struct DiscoveryCache(Cache<CacheKey, Arc<SmartConfiguration>>);
+
+/// The base, and the headers: with Epic's `Epic-Client-ID` the same base answers each client its own endpoints.
+type CacheKey = (String, Vec<(&'static str, String)>);
 
 impl Default for DiscoveryCache {
     fn default() -> Self {
@@ -116,15 +119,14 @@ impl DiscoveryCache {
         headers: &[(&'static str, String)],
     ) -> Result<Arc<SmartConfiguration>, DiscoveryError> {
         self.0
-            .try_get_with(fhir_base.to_owned(), async { discover(http, fhir_base, headers).await.map(Arc::new) })
+            .try_get_with(key(fhir_base, headers), async { discover(http, fhir_base, headers).await.map(Arc::new) })
             .await
             .map_err(|error: Arc<DiscoveryError>| (*error).clone())
     }
+}
 
-    /// Forgets what was read for this base.
-    pub async fn forget(&self, fhir_base: &str) {
-        self.0.invalidate(fhir_base).await;
-    }
+fn key(fhir_base: &str, headers: &[(&'static str, String)]) -> CacheKey {
+    (fhir_base.to_owned(), headers.to_vec())
 }
 
 async fn discover(
@@ -136,13 +138,12 @@ async fn discover(
     let url = format!("{base}/.well-known/smart-configuration");
     let answer = http.get(&Request { url: &url, accept: "application/json", bearer: None, headers }).await?;
     let well_known = answer.status.as_u16();
-    if answer.status.is_success()
-        && let Ok(configuration) = serde_json::from_slice::<SmartConfiguration>(&answer.body)
-        && !configuration.authorization_endpoint.is_empty()
-        && !configuration.token_endpoint.is_empty()
-    {
-        return resolve(configuration, base);
-    }
+    let configuration = serde_json::from_slice::<SmartConfiguration>(&answer.body).ok();
+    let configuration = configuration.filter(|found| answer.status.is_success() && !found.token_endpoint.is_empty());
+    let configuration = match configuration {
+        Some(found) if !found.authorization_endpoint.is_empty() => return resolve(found, base),
+        other => other,
+    };
     let url = format!("{base}/metadata");
     let answer = http.get(&Request { url: &url, accept: "application/fhir+json", bearer: None, headers }).await?;
     let metadata = answer.status.as_u16();
@@ -152,6 +153,8 @@ async fn discover(
         .then(|| serde_json::from_slice::<Value>(&answer.body).ok())
         .flatten()
         .and_then(|statement| oauth_uris(&statement))
+        // An EHR for backend services alone has a token endpoint only.
+        .or(configuration)
         .ok_or(DiscoveryError::NoEndpoints { well_known, metadata })?;
     resolve(configuration, base)
 }
@@ -191,7 +194,10 @@ fn resolve(mut configuration: SmartConfiguration, base: &str) -> Result<SmartCon
             Err(DiscoveryError::BadEndpoint(name))
         }
     };
-    configuration.authorization_endpoint = absolute(&configuration.authorization_endpoint, "authorization_endpoint")?;
+    if !configuration.authorization_endpoint.is_empty() {
+        configuration.authorization_endpoint =
+            absolute(&configuration.authorization_endpoint, "authorization_endpoint")?;
+    }
     configuration.token_endpoint = absolute(&configuration.token_endpoint, "token_endpoint")?;
     configuration.revocation_endpoint =
         configuration.revocation_endpoint.map(|text| absolute(&text, "revocation_endpoint")).transpose()?;
@@ -225,6 +231,16 @@ mod tests {
         assert_eq!(with("/authorize").unwrap().authorization_endpoint, "https://ehr.example/authorize");
         assert_eq!(with("http://ehr.example/a"), Err(DiscoveryError::BadEndpoint("authorization_endpoint")));
         assert!(with("javascript:alert(1)").is_err());
+    }
+
+    /// Such an EHR connects nobody, but exports.
+    #[test]
+    fn an_ehr_for_backend_services_only() {
+        let found = with("").unwrap();
+        assert_eq!(
+            (found.authorization_endpoint.as_str(), found.token_endpoint.as_str()),
+            ("", "https://auth.example/token")
+        );
     }
 
     #[test]
@@ -295,7 +311,8 @@ mod tests {
             if let Ok(safe) = resolve(read, "https://ehr.example/fhir") {
                 let optional = [safe.revocation_endpoint, safe.introspection_endpoint, safe.jwks_uri];
                 for endpoint in optional.iter().flatten().chain([&safe.authorization_endpoint, &safe.token_endpoint]) {
-                    prop_assert!(endpoint.starts_with("https://"), "{}", endpoint);
+                    let none = endpoint.is_empty() && *endpoint == safe.authorization_endpoint;
+                    prop_assert!(none || endpoint.starts_with("https://"), "{}", endpoint);
                 }
             }
             let _ = oauth_uris(&document);

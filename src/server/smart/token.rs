@@ -4,6 +4,7 @@
 //! Guards: tokens are [`SecretString`]s from the first byte that is parsed; a request is sent once.
 
 use oauth2::basic::{BasicErrorResponse, BasicErrorResponseType};
+use reqwest::header::RETRY_AFTER;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
@@ -77,6 +78,9 @@ pub enum TokenError {
     /// The code or refresh token is used up, expired or not ours.
     #[error("invalid_grant")]
     InvalidGrant,
+    /// The refresh token was used before, and the EHR says so.
+    #[error("invalid_grant, because of another use")]
+    Reused,
     /// The client is not who it says.
     #[error("{0}")]
     Client(&'static str),
@@ -85,7 +89,10 @@ pub enum TokenError {
     InvalidScope,
     /// Too many requests.
     #[error("too many requests")]
-    RateLimited,
+    RateLimited {
+        /// After how many seconds the EHR wants to be asked again, where it says.
+        retry_after: Option<u32>,
+    },
     /// Another error of RFC 6749 §5.2, or a status without one.
     #[error("status {0} without a usable error")]
     Status(u16),
@@ -98,11 +105,19 @@ impl TokenError {
     /// What it means in our catalogue, for an exchange that a person waits for.
     pub const fn code(&self) -> Code {
         match self {
-            Self::InvalidGrant => Code::StateExpired,
+            Self::InvalidGrant | Self::Reused => Code::StateExpired,
             Self::Client(_) => Code::ClientAuthFailed,
             Self::InvalidScope => Code::ScopeDenied,
-            Self::RateLimited => Code::RateLimited,
+            Self::RateLimited { .. } => Code::RateLimited,
             Self::Net(_) | Self::Status(_) | Self::Malformed => Code::EhrUnavailable,
+        }
+    }
+
+    /// After how many seconds the EHR wants to be asked again, where it says.
+    pub const fn retry_after(&self) -> Option<u32> {
+        match self {
+            Self::RateLimited { retry_after } => *retry_after,
+            _ => None,
         }
     }
 }
@@ -158,22 +173,37 @@ impl TokenClient<'_> {
                 Err(TokenError::Malformed)
             };
         }
-        Err(refusal(answer.status.as_u16(), &answer.body))
+        let retry_after = answer.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Err(refusal(answer.status.as_u16(), &answer.body, retry_after))
     }
 }
 
 /// The `error` member decides, not the status: some servers answer 401 to `invalid_grant`.
-fn refusal(status: u16, body: &[u8]) -> TokenError {
+fn refusal(status: u16, body: &[u8], retry_after: Option<&str>) -> TokenError {
     let error = serde_json::from_slice::<BasicErrorResponse>(body).ok();
     match error.as_ref().map(oauth2::StandardErrorResponse::error) {
-        Some(BasicErrorResponseType::InvalidGrant) => TokenError::InvalidGrant,
+        Some(BasicErrorResponseType::InvalidGrant) => {
+            let description = error.as_ref().and_then(oauth2::StandardErrorResponse::error_description);
+            if description.is_some_and(|text| is_reuse(text)) { TokenError::Reused } else { TokenError::InvalidGrant }
+        }
         Some(BasicErrorResponseType::InvalidClient) => TokenError::Client("invalid_client"),
         Some(BasicErrorResponseType::UnauthorizedClient) => TokenError::Client("unauthorized_client"),
         Some(BasicErrorResponseType::InvalidScope) => TokenError::InvalidScope,
-        _ if status == 429 => TokenError::RateLimited,
+        // A date instead of seconds is rare here, and a minute is what we say without.
+        _ if status == 429 => {
+            TokenError::RateLimited { retry_after: retry_after.and_then(|text| text.trim().parse().ok()) }
+        }
         _ if status == 401 => TokenError::Client("status 401"),
         _ => TokenError::Status(status),
     }
+}
+
+/// Whether a description says that the token was used before: the standard has no word of its own for it.
+fn is_reuse(description: &str) -> bool {
+    let said = description.to_ascii_lowercase();
+    ["reuse", "re-use", "used before", "already used", "already been used", "used twice"]
+        .iter()
+        .any(|word| said.contains(word))
 }
 
 /// Some servers send the number as text.
@@ -231,9 +261,24 @@ mod tests {
 
     #[test]
     fn the_error_member_decides() {
-        assert_eq!(refusal(401, br#"{"error":"invalid_grant"}"#), TokenError::InvalidGrant);
-        assert_eq!(refusal(400, br#"{"error":"invalid_client"}"#), TokenError::Client("invalid_client"));
-        assert_eq!(refusal(401, b"<html>"), TokenError::Client("status 401"));
-        assert_eq!(refusal(500, b""), TokenError::Status(500));
+        let refused = |status, body: &[u8]| refusal(status, body, Some(" 7"));
+        assert_eq!(refused(401, br#"{"error":"invalid_grant"}"#), TokenError::InvalidGrant);
+        assert_eq!(refused(400, br#"{"error":"invalid_client"}"#), TokenError::Client("invalid_client"));
+        assert_eq!(refused(401, b"<html>"), TokenError::Client("status 401"));
+        assert_eq!(refused(500, b""), TokenError::Status(500));
+        assert_eq!(refused(429, b"").retry_after(), Some(7));
+        assert_eq!(refused(500, b"").retry_after(), None);
+    }
+
+    #[test]
+    fn another_use_is_known_by_its_words() {
+        let refused = |text: &str| {
+            let body = serde_json::json!({"error": "invalid_grant", "error_description": text});
+            refusal(400, body.to_string().as_bytes(), None)
+        };
+        for text in ["Maximum allowed refresh token reuse exceeded", "The token has already been used."] {
+            assert_eq!(refused(text), TokenError::Reused, "{text}");
+        }
+        assert_eq!(refused("The refresh token is invalid or expired."), TokenError::InvalidGrant);
     }
 }

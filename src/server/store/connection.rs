@@ -75,6 +75,13 @@ pub struct Terms {
     pub scopes_requested: String,
 }
 
+impl Terms {
+    /// Whether this scope was asked for.
+    pub fn asked_for(&self, scope: &str) -> bool {
+        self.scopes_requested.split_ascii_whitespace().any(|asked| asked == scope)
+    }
+}
+
 /// Tokens, sealed, and what came with them.
 #[derive(Clone)]
 pub struct SealedTokens {

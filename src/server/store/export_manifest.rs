@@ -3,6 +3,7 @@
 //! Guards: a file is known by its place in its page, because its address may be renewed.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use sqlx::Row;
 
@@ -40,27 +41,53 @@ pub async fn put<'a>(
     needs_token: bool,
     files: impl Iterator<Item = NewFile<'a>>,
 ) -> Stored<()> {
-    for (number, file) in (page * PER_PAGE + 1..).zip(files) {
-        sqlx::query(
-            "INSERT INTO export_files (export_id, number, page, kind, type, url, needs_token, expected_lines, \
-             expected_bytes, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending') \
-             ON CONFLICT (export_id, number) DO UPDATE SET next_at = CASE WHEN export_files.url = excluded.url \
-             THEN export_files.next_at ELSE 0 END, url = excluded.url, needs_token = excluded.needs_token \
-             WHERE export_files.state = 'pending'",
-        )
-        .bind(export.to_string())
-        .bind(number)
-        .bind(page)
-        .bind(file.kind.to_owned())
-        .bind(file.resource_type.map(str::to_owned))
-        .bind(file.url.to_owned())
-        .bind(i64::from(needs_token))
-        .bind(file.lines)
-        .bind(file.bytes)
-        .execute(&mut **tx)
-        .await?;
+    let mut numbered = (page * PER_PAGE + 1..).zip(files).peekable();
+    while numbered.peek().is_some() {
+        let batch: Vec<_> = numbered.by_ref().take(BATCH).collect();
+        // One statement for many files: manifests have tens of thousands of them.
+        let (sql, at_once) = if batch.len() == BATCH { (MANY.as_str(), BATCH) } else { (ONE.as_str(), 1) };
+        for rows in batch.chunks(at_once) {
+            let mut query = sqlx::query(sql);
+            for (number, file) in rows {
+                query = query
+                    .bind(export.to_string())
+                    .bind(*number)
+                    .bind(page)
+                    .bind(file.kind.to_owned())
+                    .bind(file.resource_type.map(str::to_owned))
+                    .bind(file.url.to_owned())
+                    .bind(i64::from(needs_token))
+                    .bind(file.lines)
+                    .bind(file.bytes);
+            }
+            query.execute(&mut **tx).await?;
+        }
     }
     Ok(())
+}
+
+/// How many files one statement adds.
+const BATCH: usize = 100;
+
+static ONE: LazyLock<String> = LazyLock::new(|| insert(1));
+static MANY: LazyLock<String> = LazyLock::new(|| insert(BATCH));
+
+/// The statement that adds so many files: nothing but places for values is added to it.
+fn insert(files: usize) -> String {
+    const COLUMNS: usize = 9;
+    let values = (0..files).map(|file| {
+        let places: Vec<_> = (1..=COLUMNS).map(|column| format!("${}", file * COLUMNS + column)).collect();
+        format!("({}, 'pending')", places.join(", "))
+    });
+    let values: Vec<_> = values.collect();
+    format!(
+        "INSERT INTO export_files (export_id, number, page, kind, type, url, needs_token, expected_lines, \
+         expected_bytes, state) VALUES {} \
+         ON CONFLICT (export_id, number) DO UPDATE SET next_at = CASE WHEN export_files.url = excluded.url \
+         THEN export_files.next_at ELSE 0 END, url = excluded.url, needs_token = excluded.needs_token \
+         WHERE export_files.state = 'pending'",
+        values.join(", ")
+    )
 }
 
 /// What is known of all files together.
@@ -171,7 +198,7 @@ pub async fn files(db: &Database, export: &ExportId, after: i64, limit: i64) -> 
 /// When the database fails.
 pub async fn errors(db: &Database, export: &ExportId, limit: i64) -> Stored<Vec<ExportError>> {
     let rows = sqlx::query(
-        "SELECT number, type, problem, detail FROM export_files \
+        "SELECT number, type, problem, detail, state FROM export_files \
          WHERE export_id = $1 AND problem IS NOT NULL AND state <> 'done' ORDER BY number LIMIT $2",
     )
     .bind(export.to_string())
@@ -184,9 +211,25 @@ pub async fn errors(db: &Database, export: &ExportId, limit: i64) -> Stored<Vec<
             file: Some(row.try_get("number")?),
             kind: row.try_get("type")?,
             detail: row.try_get("detail")?,
+            again: row.try_get::<String, _>("state")? == "pending",
         })
     };
     rows.iter().map(read).collect()
+}
+
+/// How many resources the EHR named as deleted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn deletions(db: &Database, export: &ExportId) -> Stored<i64> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(rows), 0) AS BIGINT) AS rows FROM export_files \
+         WHERE export_id = $1 AND kind = 'deleted'",
+    )
+    .bind(export.to_string())
+    .fetch_one(db.pool())
+    .await?;
+    Ok(row.try_get("rows")?)
 }
 
 /// How many outcomes of the EHR tell of an error, not of a warning.

@@ -66,7 +66,7 @@ fn entry(recording: &RecordingView, open: bool, now: Timestamp) -> AnyView {
         None => (Tone::Plain, "At the EHR"),
     };
     let kind = if recording.is_launch { "EHR launch" } else { "Standalone connect" };
-    let steps: Vec<_> = recording.steps.iter().map(|step| step_view(step, recording.started_at)).collect();
+    let steps: Vec<_> = recording.steps.iter().map(|step| step_view(step, recording)).collect();
     let requests = recording.request_ids.join(", ");
     view! {
         <details class="panel" open=open data-recording=recording.id.clone()>
@@ -87,30 +87,32 @@ fn entry(recording: &RecordingView, open: bool, now: Timestamp) -> AnyView {
     .into_any()
 }
 
-fn step_view(step: &Step, start: Timestamp) -> AnyView {
+fn step_view(step: &Step, recording: &RecordingView) -> AnyView {
     let facts: Vec<_> = step
         .facts
         .iter()
         .map(|fact| view! { <div><dt>{fact.name.clone()}</dt><dd>{fact.value.clone()}</dd></div> })
         .collect();
-    let millis = step.at.0.saturating_sub(start.0);
+    let millis = step.at.0.saturating_sub(recording.started_at.0);
     let after = format!("after {}.{} s", millis / 1000, millis % 1000 / 100);
     view! {
         <li>
             <div class="min-w-0 flex-1">
                 <h2 class="title-3">{name(step.name)} " " <span class="muted small font-normal">{after}</span></h2>
                 {(!facts.is_empty()).then(|| view! { <dl class="facts facts-2 mt-2">{facts}</dl> })}
-                {step.problem.map(problem)}
+                {step.problem.map(|code| problem(code, recording.outcome == Some(Ok(()))))}
             </div>
         </li>
     }
     .into_any()
 }
 
-fn problem(code: Code) -> AnyView {
+/// A problem of a step; one that did not keep the attempt from its end is a warning.
+fn problem(code: Code, went_on: bool) -> AnyView {
     let entry = code.entry();
+    let class = if went_on { "note note-warning mt-3" } else { "note note-error mt-3" };
     view! {
-        <div class="note note-error mt-3" data-problem=entry.name>
+        <div class=class data-problem=entry.name>
             <div>
                 <p class="font-semibold">{entry.message}</p>
                 <p class="mt-1">{entry.cause}</p>

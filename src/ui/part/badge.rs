@@ -11,6 +11,8 @@ use crate::ui::text;
 pub enum Tone {
     /// Nothing to do.
     Plain,
+    /// Under way.
+    Busy,
     /// Good.
     Good,
     /// Wants attention.
@@ -23,11 +25,13 @@ pub enum Tone {
 pub fn badge(tone: Tone, words: &'static str) -> AnyView {
     let (class, sign) = match tone {
         Tone::Plain => ("badge badge-sm badge-soft", icondata::LuMinus),
+        Tone::Busy => ("badge badge-sm badge-soft badge-info", icondata::LuLoaderCircle),
         Tone::Good => ("badge badge-sm badge-soft badge-success", icondata::LuCheck),
         Tone::Attention => ("badge badge-sm badge-soft badge-warning", icondata::LuTriangleAlert),
         Tone::Bad => ("badge badge-sm badge-soft badge-error", icondata::LuX),
     };
-    view! { <span class=class>{icon(sign, "size-3.5")} {words}</span> }.into_any()
+    let spin = if tone == Tone::Busy { "size-3.5 motion-safe:animate-spin" } else { "size-3.5" };
+    view! { <span class=class>{icon(sign, spin)} {words}</span> }.into_any()
 }
 
 /// Where a connection stands.

@@ -171,6 +171,51 @@ pub fn Choices(
     framed(wiring, label, optional, help, select.into_any(), children)
 }
 
+/// Several lines of text.
+#[component]
+pub fn Lines(
+    /// The key of its errors; the control's id is `field-KEY`.
+    #[prop(into)]
+    key: String,
+    /// The name that is posted.
+    #[prop(into)]
+    name: String,
+    /// The label.
+    #[prop(into)]
+    label: String,
+    /// The page's messages.
+    messages: Messages,
+    /// What is in it.
+    #[prop(optional, into)]
+    value: String,
+    /// One or two sentences below it.
+    #[prop(optional, into)]
+    help: String,
+    /// An example.
+    #[prop(optional, into)]
+    placeholder: String,
+) -> impl IntoView {
+    let wiring = Wiring { key, messages, has_help: !help.is_empty() };
+    let (invalid, described) = (wiring.clone(), wiring.clone());
+    let control = view! {
+        <textarea
+            class="input h-auto py-2 leading-normal whitespace-pre-wrap"
+            id=wiring.id()
+            name=name
+            rows="3"
+            placeholder=placeholder
+            autocomplete="off"
+            autocapitalize="off"
+            spellcheck="false"
+            aria-invalid=move || invalid.rule().map(|_| "true")
+            aria-describedby=move || described.described_by()
+        >
+            {value}
+        </textarea>
+    };
+    framed(wiring, label, true, help, control.into_any(), None)
+}
+
 fn framed(
     wiring: Wiring,
     label: String,

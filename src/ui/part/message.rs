@@ -40,6 +40,7 @@ impl Messages {
             code,
             fields: Vec::new(),
             request_id: query.get("request").filter(|id| is_id(id)),
+            retry_after: None,
         });
         let shown = match (problem, notice) {
             (Some(problem), _) => Shown::Problem(problem),

@@ -13,10 +13,11 @@ use leptos::server_fn::ServerFn;
 /// A page of the navigation: address, label, icon, and what a role needs for it.
 type Entry = (&'static str, &'static str, icondata::Icon, Option<Permission>);
 
-const ENTRIES: [Entry; 8] = [
+const ENTRIES: [Entry; 9] = [
     ("/", "Overview", icondata::LuLayoutDashboard, None),
     ("/settings/ehr-integrations", "EHR integrations", icondata::LuPlug, Some(Permission::ReadSettings)),
     ("/settings/keys", "Signing keys", icondata::LuKeyRound, Some(Permission::ReadSettings)),
+    ("/exports", "Bulk exports", icondata::LuDatabaseBackup, Some(Permission::Export)),
     ("/members", "Members", icondata::LuUsers, Some(Permission::ReadMembers)),
     ("/launches", "EHR launches", icondata::LuAppWindow, Some(Permission::ReadMembers)),
     ("/audit", "Audit trail", icondata::LuScrollText, Some(Permission::ReadAudit)),
@@ -25,9 +26,10 @@ const ENTRIES: [Entry; 8] = [
 ];
 
 /// The pages of a session that are rendered on the server only, because they show or ask little.
-pub const PLAIN: [&str; 7] = [
+pub const PLAIN: [&str; 8] = [
     "/settings/calendar",
     "/settings/keys",
+    "/exports",
     "/launches",
     "/account/recovery-codes",
     "/audit",

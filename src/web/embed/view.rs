@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::model::connection::PatientSummary;
 use crate::model::problem::Code;
-use crate::model::scope;
+use crate::model::scope::{self, Told};
 use crate::model::time::Timestamp;
 use crate::server::fhir::document_reference::DocumentSummary;
 use crate::server::fhir::encounter::EncounterSummary;
@@ -243,10 +243,9 @@ fn about(opened: &Opened, now: Timestamp) -> AnyView {
             }
         })
     };
-    let scopes: Vec<_> = scope::compare(&session.terms.scopes_requested, None, session.scopes_granted.as_deref())
-        .into_iter()
-        .map(scope_row)
-        .collect();
+    let told = Told { scope: session.scopes_granted.as_deref(), has_refresh_token: session.refresh_token.is_some() };
+    let scopes: Vec<_> =
+        scope::compare(&session.terms.scopes_requested, None, told).into_iter().map(scope_row).collect();
     view! {
         <h2>"This connection"</h2>
         <dl class="pairs">

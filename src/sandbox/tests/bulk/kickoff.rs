@@ -26,6 +26,7 @@ async fn a_whole_export_from_kick_off_to_deletion() {
     let document = resources.iter().find(|one| one["resourceType"] == "DocumentReference").unwrap();
     let attachment = document["content"][0]["attachment"]["url"].as_str().unwrap();
     assert!(attachment.starts_with("http://sandbox.test/fhir/Binary/"), "absolute: {attachment}");
+    assert_eq!(desk.get(attachment).await.status, StatusCode::OK);
     assert_eq!(desk.delete(&url).await.status, StatusCode::ACCEPTED);
     let gone = desk.get(&url).await;
     assert_eq!((gone.status, gone.json()["resourceType"].as_str()), (StatusCode::NOT_FOUND, Some("OperationOutcome")));
@@ -64,6 +65,7 @@ async fn headers_and_tokens_are_checked() {
     let user = desk.bed.access("user/*.rs").await;
     let as_user = with("authorization", &format!("Bearer {user}"));
     assert_eq!(desk.bed.send(as_user).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(desk.kick("%24export?_type=Patient").await.status, StatusCode::ACCEPTED, "escaped");
     let put = Request::put("/fhir/$export").header(header::AUTHORIZATION, format!("Bearer {}", desk.token));
     assert_eq!(desk.bed.send(put.body(Body::empty()).unwrap()).await.status, StatusCode::METHOD_NOT_ALLOWED);
 }
@@ -240,8 +242,12 @@ async fn there_may_be_no_bulk_export() {
         let resource = resources.iter().find(|one| one["type"] == kind).unwrap();
         resource["operation"][0]["definition"].as_str().unwrap_or_default().to_owned()
     };
-    assert!(of("Patient").contains("/patient-export") && of("Group").contains("/group-export"));
+    assert!(of("Patient").ends_with("/patient-export|3.0.0") && of("Group").ends_with("/group-export|3.0.0"));
     assert_eq!(of("Encounter"), "");
+    desk.set(|bulk| bulk.dialect = Dialect::V2);
+    let older = desk.bed.get("/fhir/metadata").await.json();
+    let canonical = "http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export";
+    assert_eq!(older["rest"][0]["operation"][0]["definition"], canonical, "older servers name no version");
     for status in [404, 501] {
         desk.set(|bulk| bulk.no_bulk = Some(status));
         assert_eq!(desk.kick("$export").await.status.as_u16(), status);

@@ -49,7 +49,11 @@ impl Fetcher<'_> {
         let mut redirects = 0;
         loop {
             if !self.hosts.allows(&url) {
-                return Err(hopeless(Code::Forbidden, "host_not_allowed"));
+                // Whoever may allow the host has to know which it is.
+                let host = url.host_str().unwrap_or_default();
+                let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+                let detail = Cow::Owned(format!("host_not_allowed {host}{port}"));
+                return Err(Trouble::Hopeless { problem: Code::Forbidden, detail });
             }
             let own = self.hosts.is_own(&url);
             with_token &= own;

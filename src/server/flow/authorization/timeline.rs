@@ -6,12 +6,13 @@ use url::Url;
 
 use super::Ask;
 use crate::model::key::{AuthReason, ChosenAuth, KeyOwner};
+use crate::model::problem::Code;
 use crate::model::recording::StepName;
-use crate::model::scope;
+use crate::model::scope::{self, Told};
 use crate::server::App;
+use crate::server::flow::Caller;
 use crate::server::flow::client::Ready;
-use crate::server::flow::recorder::{Recorder, known};
-use crate::server::flow::{Actor, Caller};
+use crate::server::flow::recorder::{Recorder, by, known};
 use crate::server::smart::authorize::AuthorizationAnswer;
 use crate::server::smart::discovery::{SmartConfiguration, Source};
 use crate::server::smart::id_token;
@@ -55,16 +56,7 @@ const CLAIMS: [&str; 12] =
 
 pub(super) fn asked(app: &App, recorder: &mut Recorder, caller: &Caller, ask: &Ask<'_>) {
     recorder.step(app, StepName::Asked);
-    recorder.fact(
-        "By",
-        match &caller.actor {
-            Actor::Member { .. } => "a member",
-            Actor::Token { .. } => "an application with an API token",
-            Actor::Operator => "the operator",
-            Actor::Engine => "the engine",
-            Actor::Browser | Actor::Clinician { .. } => "the EHR",
-        },
-    );
+    recorder.fact("By", by(&caller.actor));
     recorder.fact("Issuer", ask.ready.config.issuer.to_string());
     recorder.fact("FHIR base", ask.ready.fhir_base.clone());
 }
@@ -141,7 +133,8 @@ pub(super) fn exchanged(recorder: &mut Recorder, tokens: &TokenAnswer, terms: &T
     if let Some(seconds) = tokens.expires_in {
         recorder.fact("Lives", format!("{seconds} s"));
     }
-    let missing: Vec<_> = scope::compare(&terms.scopes_requested, None, tokens.scope.as_deref())
+    let told = Told { scope: tokens.scope.as_deref(), has_refresh_token: tokens.refresh_token.is_some() };
+    let missing: Vec<_> = scope::compare(&terms.scopes_requested, None, told)
         .into_iter()
         .filter(|state| state.granted == Some(false))
         .map(|state| state.scope)
@@ -172,7 +165,7 @@ pub(super) fn identity(app: &App, recorder: &mut Recorder, tokens: &TokenAnswer)
     }
 }
 
-pub(super) fn context(app: &App, recorder: &mut Recorder, tokens: &TokenAnswer) {
+pub(super) fn context(app: &App, recorder: &mut Recorder, tokens: &TokenAnswer, terms: &Terms) {
     recorder.step(app, StepName::Context);
     let given = [
         ("patient", tokens.patient.is_some()),
@@ -184,6 +177,10 @@ pub(super) fn context(app: &App, recorder: &mut Recorder, tokens: &TokenAnswer) 
         ("fhirContext", tokens.fhir_context.is_some()),
     ];
     recorder.fact("Given", names_of(&given));
+    // Some EHRs give none to users who are no patients: the connection works, only without one.
+    if tokens.patient.is_none() && terms.asked_for("launch/patient") {
+        recorder.warn(Code::PatientContextMissing);
+    }
 }
 
 /// The names of what is given.

@@ -68,6 +68,8 @@ pub(super) struct Work<'a> {
     pub caller: Caller,
     pub export: &'a mut Export,
     pub stop: &'a CancellationToken,
+    /// How many resources the EHR named as deleted, where that is known.
+    deletions: i64,
 }
 
 /// Why the EHR could not be asked.
@@ -110,7 +112,7 @@ impl Access {
 impl<'a> Work<'a> {
     fn new(app: &'a App, export: &'a mut Export, stop: &'a CancellationToken) -> Self {
         let caller = Caller { practice: export.practice.clone(), actor: Actor::Engine, request_id: app.ids.mint() };
-        Self { app, caller, export, stop }
+        Self { app, caller, export, stop, deletions: 0 }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -184,6 +186,10 @@ impl<'a> Work<'a> {
             let action = format!("export.{}", life.state().as_str());
             let event = self.caller.event(self.app, &action, self.export.provider.as_str(), outcome);
             audit::add(&mut **tx, &event).await?;
+            if self.deletions > 0 {
+                let target = format!("{}: {} deleted", self.export.provider, self.deletions);
+                audit::add(&mut **tx, &self.caller.event(self.app, "export.deletions_applied", &target, "ok")).await?;
+            }
             self.export.finished_at = Some(now);
         }
         self.export.life = life;
@@ -222,7 +228,7 @@ impl<'a> Work<'a> {
     }
 
     /// The EHR could not be asked: waits, holds or fails.
-    pub async fn refused(&mut self, troubled: Life, troubles: u32, refusal: Refusal) -> Outcome<Next> {
+    pub async fn refused(&mut self, later: Life, troubles: u32, refusal: Refusal) -> Outcome<Next> {
         match refusal {
             Refusal::Hold(why) => {
                 let life = self.export.life.clone();
@@ -230,13 +236,14 @@ impl<'a> Work<'a> {
             }
             Refusal::ForeignHost(host) => self.fail(Code::Forbidden, Some(host)).await,
             Refusal::Passing(code) if self.is_out_of_patience() => self.fail(code, None).await,
-            Refusal::Passing(_) => self.wait(troubled, Wait::unavailable(None, troubles, self.bounds())).await,
+            Refusal::Passing(_) => self.wait(later, Wait::unavailable(None, troubles, self.bounds())).await,
         }
     }
 
     /// Everything is here.
     async fn finish(&mut self, finishing: Finishing) -> Outcome<Next> {
         let totals = export_manifest::totals(&self.app.db, &self.export.id).await?;
+        self.deletions = export_manifest::deletions(&self.app.db, &self.export.id).await?;
         if totals.files.failed > 0 {
             // The job stays at the EHR, so that the rest can still be had.
             return self.go(finishing.complete_with_errors(true), Next::Done, None).await;

@@ -18,14 +18,14 @@ use crate::server::store::{StoreError, Tx};
 pub(super) async fn ask(work: &mut Work<'_>, waiting: Waiting) -> Outcome<Next> {
     let page = waiting.job.page();
     let (bounds, job) = (work.bounds(), waiting.job.clone());
-    let troubled = |job: Job| {
+    let later = |job: Job| {
         let job = job.troubled();
         (job.troubles, Life::Waiting(Waiting { job }))
     };
     let status = match read(work, &job, page).await? {
         Ok(status) => status,
         Err(refusal) => {
-            let (troubles, life) = troubled(job);
+            let (troubles, life) = later(job);
             return work.refused(life, troubles, refusal).await;
         }
     };
@@ -43,14 +43,14 @@ pub(super) async fn ask(work: &mut Work<'_>, waiting: Waiting) -> Outcome<Next> 
             found(work, job, manifest, None).await
         }
         Status::Busy(after) => {
-            let (troubles, life) = troubled(job);
+            let (troubles, life) = later(job);
             if work.is_out_of_patience() {
                 return work.fail(Code::RateLimited, None).await;
             }
             work.wait(life, Wait::busy(after, troubles, bounds)).await
         }
         Status::Transient(after) => {
-            let (troubles, life) = troubled(job);
+            let (troubles, life) = later(job);
             if work.is_out_of_patience() {
                 return work.fail(Code::EhrUnavailable, None).await;
             }
@@ -127,13 +127,20 @@ fn as_new(file: &ManifestFile) -> NewFile<'_> {
     }
 }
 
+/// What came of asking for new addresses.
+pub(super) enum Renewal {
+    /// Files have new addresses, or are given up.
+    Done,
+    /// The EHR has forgotten the export: its files are given up.
+    Forgotten,
+    /// The EHR could not be asked.
+    Refused(Refusal),
+}
+
 /// Reads a page again because files of it are gone: their addresses may have been renewed. Those that have the same
 /// address as before, and all of them where the page is gone, are given up.
-pub(super) async fn renew(
-    work: &mut Work<'_>,
-    downloading: &Downloading,
-    gone: &[(i64, i64)],
-) -> Outcome<Option<Refusal>> {
+pub(super) async fn renew(work: &mut Work<'_>, downloading: &Downloading, gone: &[(i64, i64)]) -> Outcome<Renewal> {
+    let mut renewal = Renewal::Done;
     let mut pages: Vec<i64> = gone.iter().map(|(_, page)| *page).collect();
     pages.sort_unstable();
     pages.dedup();
@@ -142,7 +149,7 @@ pub(super) async fn renew(
         let index = usize::try_from(page).unwrap_or_default();
         let status = match read(work, &downloading.job, index).await? {
             Ok(status) => status,
-            Err(refusal) => return Ok(Some(refusal)),
+            Err(refusal) => return Ok(Renewal::Refused(refusal)),
         };
         let mut tx = work.app.db.begin_write().await?;
         match status {
@@ -155,14 +162,17 @@ pub(super) async fn renew(
                 export_manifest::give_up(&mut tx, &work.export.id, Code::BulkExpired, &same).await?;
                 work.export.expires_at = expires.or(work.export.expires_at);
             }
-            Status::Gone | Status::Failed(..) => {
+            status @ (Status::Gone | Status::Failed(..)) => {
+                if status == Status::Gone {
+                    renewal = Renewal::Forgotten;
+                }
                 export_manifest::give_up(&mut tx, &work.export.id, Code::BulkExpired, &numbers).await?;
             }
             // Still being prepared, or in trouble: the files are tried again later.
             Status::InProgress { .. } | Status::Busy(_) | Status::Transient(_) => {}
-            Status::Unauthorized => return Ok(Some(Refusal::Hold(Wait::TokenRefused))),
+            Status::Unauthorized => return Ok(Renewal::Refused(Refusal::Hold(Wait::TokenRefused))),
         }
         tx.commit().await.map_err(StoreError::from)?;
     }
-    Ok(None)
+    Ok(renewal)
 }

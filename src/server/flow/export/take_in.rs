@@ -9,7 +9,7 @@ use futures::FutureExt;
 
 use super::super::backend;
 use super::advance::{Access, Next, Refusal, Work};
-use super::poll;
+use super::poll::{self, Renewal};
 use crate::model::export::life::Downloading;
 use crate::model::export::{Life, Wait};
 use crate::model::time::Timestamp;
@@ -43,13 +43,16 @@ pub(super) async fn run(work: &mut Work<'_>, downloading: Downloading) -> Outcom
     if let Some(why) = ran.paused {
         return work.hold(Life::Downloading(downloading), why).await;
     }
+    let mut forgotten = false;
     if !ran.gone.is_empty() {
         let gone = export_manifest::pages(&work.app.db, &work.export.id, &ran.gone).await?;
-        if let Some(refusal) = poll::renew(work, &downloading, &gone).await? {
-            return troubled(work, downloading, troubles, refusal).await;
+        match poll::renew(work, &downloading, &gone).await? {
+            Renewal::Done => {}
+            Renewal::Forgotten => forgotten = true,
+            Renewal::Refused(refusal) => return troubled(work, downloading, troubles, refusal).await,
         }
     }
-    then(work, downloading, &ran).await
+    then(work, downloading, &ran, forgotten).await
 }
 
 fn unwritten(error: WriteError) -> StoreError {
@@ -85,9 +88,12 @@ fn job(work: &Work<'_>, access: Access) -> Job {
     }
 }
 
-/// What comes after a run.
-async fn then(work: &mut Work<'_>, downloading: Downloading, ran: &Ran) -> Outcome<Next> {
+/// What comes after a run; `forgotten` when the EHR knows nothing of the export any more.
+async fn then(work: &mut Work<'_>, downloading: Downloading, ran: &Ran, forgotten: bool) -> Outcome<Next> {
     let pending = export_manifest::pending(&work.app.db, &work.export.id).await?;
+    if pending == 0 && forgotten {
+        return work.go(Life::Downloading(downloading).expired(), Next::Done, None).await;
+    }
     if pending == 0 {
         return match downloading.more_at {
             None => work.go(Life::Finishing(downloading.done()), Next::Now, None).await,

@@ -4,6 +4,7 @@ use crate::model::export::{ExportError, ExportState, ExportStatus};
 use crate::model::time::Timestamp;
 use crate::server::App;
 use crate::server::failure::Outcome;
+use crate::server::provider;
 use crate::server::store::export::Export;
 use crate::server::store::export_manifest::{self, Totals};
 
@@ -18,6 +19,7 @@ pub(super) async fn status(app: &App, export: Export) -> Outcome<ExportStatus> {
         file: None,
         kind: None,
         detail: detail.map(str::to_owned),
+        again: false,
     });
     let of_files = export_manifest::errors(&app.db, &export.id, MAX_ERRORS).await?;
     let now = app.clock.now();
@@ -27,6 +29,7 @@ pub(super) async fn status(app: &App, export: Export) -> Outcome<ExportStatus> {
     let waits = !state.is_over() && !export.paused && (export.next_at > now || export.lease_until <= now);
     Ok(ExportStatus {
         job_id: export.id.to_string(),
+        provider_name: provider::name_of(&export.provider),
         provider_id: export.provider,
         state,
         paused: export.paused,

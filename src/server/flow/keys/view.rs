@@ -1,6 +1,6 @@
 //! What the page of keys shows.
 
-use super::{jwks_url, may_manage, of};
+use super::{jwks_url, may_manage, of, of_owner};
 use crate::model::id::ProviderId;
 use crate::model::key::{KeyOwner, KeySetView, KeyView, KeysPage};
 use crate::model::role::Permission;
@@ -38,7 +38,7 @@ pub async fn set(app: &App, caller: &Caller, owner: KeyOwner) -> Outcome<KeySetV
     let uses = key::uses(&app.db, &caller.practice).await?;
     let practice = of(caller, owner);
     let now = app.clock.now();
-    let keys = key::all(app.db.pool(), practice.as_ref()).await?;
+    let keys = of_owner(app, practice.as_ref()).await?;
     let (published, retired): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.times.state(now).is_published());
     let may_manage = may_manage(app, caller, owner).await?;
     Ok(KeySetView {

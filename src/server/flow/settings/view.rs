@@ -5,7 +5,7 @@ use crate::model::id::ProviderId;
 use crate::model::key::KeyOwner;
 use crate::model::provider::{ProviderCard, ProviderPage, ProviderWarning, Registration, WriteFlags};
 use crate::model::role::Permission;
-use crate::model::scope;
+use crate::model::scope::{self, Told};
 use crate::model::settings::{Flags, IntegrationSettings, ProviderForm};
 use crate::server::App;
 use crate::server::flow::Caller;
@@ -124,7 +124,7 @@ fn connection_view(connection: &Connection) -> ConnectionView {
         scopes: scope::compare(
             &connection.terms.scopes_requested,
             connection.scopes_offered.as_deref(),
-            connection.scopes_granted.as_deref(),
+            Told { scope: connection.scopes_granted.as_deref(), has_refresh_token: connection.refresh_token.is_some() },
         ),
         patient: connection.patient.clone(),
         fhir_user: connection.fhir_user.clone(),
