@@ -175,8 +175,8 @@ pub async fn curve(database: &str, most: u64) -> Vec<(u64, f64)> {
                 body: Some(body.clone()),
             }
         };
-        let part = Part { file: 1, rows: (rows..rows + 2_500).map(row).collect(), ..Part::default() };
-        rows += 2_500;
+        let part = Part { file: 1, rows: (rows..rows + 5_000).map(row).collect(), ..Part::default() };
+        rows += 5_000;
         let began = Instant::now();
         writer.write(&target, vec![part], Timestamp(1)).await.unwrap();
         took += began.elapsed();
