@@ -27,11 +27,12 @@ mod postgres;
 mod sqlite;
 
 /// How much may be between the downloads and the database, in bytes.
-const IN_FLIGHT: usize = 12 * 1024 * 1024;
+const IN_FLIGHT: usize = 16 * 1024 * 1024;
 /// What a row takes beside its body.
 const ROW: usize = 200;
-/// A transaction is written when it has so many bytes, or rows.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// A transaction is written when it has so many bytes, or rows: the more, the fewer times a page of the index is
+/// written; and the longer others wait.
+const BATCH_BYTES: usize = IN_FLIGHT / 2;
 const BATCH_ROWS: usize = 10_000;
 /// How long a transaction waits for more.
 const LINGER: Duration = Duration::from_millis(20);

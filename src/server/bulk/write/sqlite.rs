@@ -13,8 +13,8 @@ use crate::model::problem::Code;
 use crate::model::time::Timestamp;
 use crate::server::store::{Database, StoreError};
 
-/// Large enough for the inner pages of the index of some million resources; the rest is in the system's cache.
-const CACHE: &str = "PRAGMA cache_size = -24000";
+/// What a transaction changes of the index should be in here, else its pages are written before its end.
+const CACHE: &str = "PRAGMA cache_size = -32000";
 
 const RESOURCE: &str = resources!("VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
 
