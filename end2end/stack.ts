@@ -95,6 +95,11 @@ export class Stack {
     await this.tell('faults', { endpoint, fault });
   }
 
+  /** The EHR ends every access token; with `grants` the refresh tokens, too. */
+  async takeBack(grants = false): Promise<void> {
+    await this.tell('take-back', { grants });
+  }
+
   private async tell(what: string, body: object): Promise<void> {
     const headers = { 'content-type': 'application/json' };
     const answer = await fetch(`${this.ehr}/sandbox/${what}`, { method: 'POST', headers, body: JSON.stringify(body) });

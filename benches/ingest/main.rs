@@ -3,12 +3,7 @@
 //! Each figure is of a process of its own, which gets its files from a server in another one, over loopback. The
 //! floors are what each step takes by itself. Wants PostgreSQL in `EHR_TEST_POSTGRES`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a benchmark fails by panicking"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};

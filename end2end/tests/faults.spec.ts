@@ -38,7 +38,9 @@ test('every fault of a connect is told, recorded, and no obstacle', async ({ pag
     });
   }
   await accessible(page);
+  // Slow is no fault: the right answer comes late, and is taken.
   await openProvider(page, stack, 'generic');
+  await stack.fault('token', { slow: 1_500 });
   await page.locator('a#connect').click();
   await atTheEhr(page, stack, 'allow');
   await alive(page);

@@ -45,8 +45,17 @@ test('a disconnect leaves a receipt', async ({ page, stack }) => {
 
 test('a token that the EHR does not take any more is replaced', async ({ page, stack }) => {
   await connect(page, stack);
+  await stack.takeBack();
   await page.click('#test-connection');
+  // Without a renewal the EHR would call it not active, and the patient could not be read.
   await expect(page.locator('#test-result')).toContainText('Active');
+  await expect(page.locator('#test-result')).toContainText(/MRN|Medical record/i);
+
+  // With its refresh token gone, too, somebody has to connect again.
+  await stack.takeBack(true);
+  await alive(page);
+  await page.click('#test-connection');
+  await expect(page.locator('[data-problem=needs_reconnect]').first()).toBeVisible();
 });
 
 test('reminds of a client secret that ends', async ({ page, stack }) => {

@@ -334,6 +334,7 @@ mod tests {
         let id = provider.id();
         assert!(read.contains(&Scope::Flow("openid".into())), "{id}");
         assert!(!read.iter().any(|scope| matches!(scope, Scope::Vendor(_))), "{id}");
+        assert!(!write.iter().any(|scope| matches!(scope, Scope::Resource { kind, .. } if kind == "*")), "{id}");
         let creates = |scopes: &[Scope]| {
             scopes.iter().any(|scope| matches!(scope, Scope::Resource { letters, .. } if letters.contains('c')))
         };

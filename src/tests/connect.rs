@@ -10,7 +10,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::scene::{Scene, id};
-use super::support::{Browser, Db, TestApp, Wishes};
+use super::support::{Browser, Db, Page, TestApp, Wishes};
 
 const SECRET: &str = "s3cret/+ value";
 
@@ -82,30 +82,25 @@ async fn the_key_where_the_ehr_takes_no_secret(#[case] db: Db) {
     assert_eq!((auth.method, auth.reason), (AuthMethod::PrivateKeyJwt, Some(AuthReason::KeyOnly)));
 }
 
-/// The EHR's page about its error is offered as a link; its text is not shown.
+/// The EHR's page about its error is offered as a link; a script is none, and a mixed-up answer is not the EHR's.
+#[rstest]
+#[case::page("https://ehr.example/help?a=%221", "iss=", "")]
+#[case::script("javascript:alert(1)", "iss=", "access_denied")]
+#[case::mixed_up("https://evil.example/help", "iss=https%3A%2F%2Fevil.example&x=", "state_mismatch")]
 #[tokio::test]
-async fn the_ehrs_page_about_an_error_is_a_link() {
+async fn the_ehrs_page_about_an_error_is_a_link(#[case] uri: &str, #[case] iss: &str, #[case] back: &str) {
     let mut scene = Scene::new(Db::Sqlite, "basic", Some("s3cret")).await;
-    for (error_uri, is_link) in [("https://ehr.example/help?a=\"1", true), ("javascript:alert(1)", false)] {
-        let authorize = scene.start().await;
-        let callback = scene.browser.approve(&scene.app.sandbox, &scene.app.ehr, &authorize, "deny").await;
-        let mut answer = url::Url::parse(&callback).unwrap();
-        answer.query_pairs_mut().append_pair("error_uri", error_uri);
-        let page = scene.browser.get(answer.as_str()).await;
-        if is_link {
-            let link = "<a href=\"https://ehr.example/help?a=%221\" target=\"_blank\" rel=\"noopener noreferrer\">";
-            assert!(page.text.contains(link) && page.text.contains("data-problem=\"access_denied\""), "{}", page.text);
-            assert!(
-                page.text.contains("href=\"/settings/ehr-integrations/generic?problem=access_denied"),
-                "{}",
-                page.text
-            );
-        } else {
-            assert!(
-                page.location.unwrap().contains("problem=access_denied&"),
-                "nothing to offer: back to the settings"
-            );
-        }
+    let authorize = scene.start().await;
+    let callback = scene.browser.approve(&scene.app.sandbox, &scene.app.ehr, &authorize, "deny").await;
+    let mut answer = url::Url::parse(&callback.replace("iss=", iss)).unwrap();
+    answer.query_pairs_mut().append_pair("error_uri", uri);
+    let Page { text, location, .. } = scene.browser.get(answer.as_str()).await;
+    if back.is_empty() {
+        let link = format!("<a href=\"{uri}\" target=\"_blank\" rel=\"noopener noreferrer\">");
+        assert!(text.contains(&link) && text.contains("data-problem=\"access_denied\""), "{text}");
+        assert!(text.contains("href=\"/settings/ehr-integrations/generic?problem=access_denied"), "{text}");
+    } else {
+        assert!(location.expect("nothing to offer").contains(&format!("problem={back}&")), "{text}");
     }
 }
 

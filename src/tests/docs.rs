@@ -57,4 +57,25 @@ fn the_conformance_names_what_exists() {
         seen += 1;
     }
     assert!(seen > 50, "only {seen} names were found");
+    browser_tests_exist(root, &text);
+}
+
+/// A browser test that is named in quotes in the last cell of a row is in end2end/.
+fn browser_tests_exist(root: &Path, text: &str) {
+    let mut tests = String::new();
+    for folder in ["end2end/tests", "end2end/peers"] {
+        for entry in fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|kind| kind == "ts") {
+                tests.push_str(&fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let rows = text.lines().filter(|line| line.starts_with('|'));
+    let shown = rows.filter_map(|line| line.trim_end_matches('|').rsplit('|').next());
+    let named: Vec<_> = shown.flat_map(|cell| cell.split('"').skip(1).step_by(2)).collect();
+    for name in &named {
+        assert!(tests.contains(&format!("test('{name}'")), "the browser test {name} is not there");
+    }
+    assert!(named.len() >= 5, "only {named:?} were found");
 }

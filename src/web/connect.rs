@@ -103,7 +103,7 @@ pub(super) async fn callback(
         (Ok(row), Some(FlowKind::Launch)) => launch::finish(&app, &meta, &answer, &row).await,
         (Ok(row), _) => {
             let result = connect::finish(&app, &answer, &row, &meta.request_id).await;
-            let more = answer.error_uri.as_deref().and_then(|uri| launch::help(&app, uri));
+            let more = result.as_ref().err().and_then(|failure| launch::help(&app, &answer, failure.code()));
             connected(&app, &meta, Some(&row.provider), result, more)
         }
         (Err((_, failure)), Some(FlowKind::Launch)) => {

@@ -130,14 +130,16 @@ pub(super) async fn finish(app: &App, meta: &RequestMeta, answer: &Authorization
             (StatusCode::SEE_OTHER, [(LOCATION, view), (SET_COOKIE, cookie)]).into_response()
         }
         Err(failure) => {
-            let more = answer.error_uri.as_deref().and_then(|uri| help(app, uri));
+            let more = help(app, answer, failure.code());
             refused(app, &failure.into_problem(&meta.request_id), more.into_any())
         }
     }
 }
 
-/// The EHR's own page about its error (RFC 6749 §4.1.2.1), where it is one that we would call ourselves.
-pub(super) fn help(app: &App, uri: &str) -> Option<AnyView> {
+/// The EHR's own page about its error (RFC 6749 §4.1.2.1), where it is one that we would call ourselves. An answer
+/// that is not the EHR's offers nothing.
+pub(super) fn help(app: &App, answer: &AuthorizationAnswer, code: Code) -> Option<AnyView> {
+    let uri = answer.error_uri.as_deref().filter(|_| answer.error.is_some() && code != Code::StateMismatch)?;
     let url = app.http.allowed(uri).ok()?;
     let host = url.host_str()?.to_owned();
     let link = view! {

@@ -212,7 +212,7 @@ async fn keep(app: &App, caller: &Caller, ask: &Ask<'_>, flow: &NewFlow<'_>) -> 
     };
     let mut tx = app.db.begin_write().await?;
     flow::add(&mut tx, &row).await?;
-    recording::forget_old(&mut tx, &row.practice, now).await?;
+    recording::forget_old(&mut *tx, &row.practice, now).await?;
     let action = match row.kind {
         FlowKind::Connect => "connection.started",
         FlowKind::Launch => "launch.started",

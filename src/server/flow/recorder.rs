@@ -57,6 +57,9 @@ impl Recorder {
         for (name, value) in facts {
             recorder.fact(name, *value);
         }
+        if let Err(error) = recording::forget_old(app.db.pool(), &caller.practice, app.clock.now()).await {
+            tracing::warn!(error = %error, "old recordings were not forgotten");
+        }
         recorder.end::<()>(app, &Err(code.into())).await;
     }
 

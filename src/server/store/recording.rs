@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row};
 
 use super::flow::FlowKind;
-use super::{Database, StoreError, Stored, Tx};
+use super::{Database, StoreError, Stored};
 use crate::model::id::{PracticeId, ProviderId};
 use crate::model::problem::Code;
 use crate::model::recording::Step;
@@ -63,11 +63,15 @@ pub async fn put(db: &Database, recording: &Recording) -> Stored<()> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn forget_old(tx: &mut Tx, practice: &PracticeId, now: Timestamp) -> Stored<()> {
+pub async fn forget_old<'c>(
+    executor: impl Executor<'c, Database = Any>,
+    practice: &PracticeId,
+    now: Timestamp,
+) -> Stored<()> {
     sqlx::query("DELETE FROM recordings WHERE practice_id = $1 AND started_at < $2")
         .bind(practice.to_string())
         .bind(now.plus_seconds(-KEPT).0)
-        .execute(&mut **tx)
+        .execute(executor)
         .await?;
     Ok(())
 }

@@ -45,7 +45,8 @@ fn body(page: &RecordingsPage, request: &str) -> AnyView {
 
 fn empty(one: bool) -> AnyView {
     let text = if one {
-        "This request was no connect or launch of this practice, or it is older than 30 days."
+        "This request was no connect or launch of this practice, or it is older than 30 days. The operator's log has it \
+         under the same id."
     } else {
         "Every Standalone connect and every launch from inside the EHR is written down here."
     };

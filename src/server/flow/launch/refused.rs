@@ -19,7 +19,8 @@ use crate::server::store::practice;
 pub(super) async fn record<T>(app: &App, asked: &Asked<'_>, origin: &Origin, result: Outcome<T>) -> Outcome<T> {
     let Err(failure) = &result else { return result };
     let (Some(practice), Some(id)) = (&asked.practice, &asked.provider) else { return result };
-    let is_known = provider::by_id(id).is_some() && practice::get(app.db.pool(), practice).await?.is_some();
+    let is_known = provider::by_id(id).is_some()
+        && practice::get(app.db.pool(), practice).await.is_ok_and(|practice| practice.is_some());
     if !is_known || limit::launch_starts(app, origin.ip).await.is_err() {
         return result;
     }
