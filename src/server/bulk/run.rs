@@ -144,7 +144,7 @@ async fn fetch_all(
     let queue = tokio::sync::Mutex::new(Queue::new(app, job, kinds));
     let Some(first) = queue.lock().await.next().await? else { return Ok(()) };
     let mut writer = Writer::connect(&app.db).await?;
-    let (outbox, inbox) = write::outbox();
+    let (outbox, inbox) = write::outbox(app.db.dialect());
     queue.lock().await.files.push(first);
     let downloads = async {
         let outbox = outbox;

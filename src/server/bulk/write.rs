@@ -26,13 +26,18 @@ use crate::server::store::{Database, StoreError};
 mod postgres;
 mod sqlite;
 
-/// How much may be between the downloads and the database, in bytes.
-const IN_FLIGHT: usize = 16 * 1024 * 1024;
+/// How much may be between the downloads and the database, in bytes. PostgreSQL keeps its pages in a process of its
+/// own.
+const fn in_flight(dialect: Dialect) -> usize {
+    match dialect {
+        Dialect::Sqlite => 16 * 1024 * 1024,
+        Dialect::Postgres => 28 * 1024 * 1024,
+    }
+}
 /// What a row takes beside its body.
 const ROW: usize = 200;
-/// A transaction is written when it has so many bytes, or rows: the more, the fewer times a page of the index is
-/// written; and the longer others wait.
-const BATCH_BYTES: usize = IN_FLIGHT / 2;
+/// A transaction is written when it has half of what may be in flight, or so many rows: the more, the fewer times a
+/// page of the index is written; and the longer others wait.
 const BATCH_ROWS: usize = 10_000;
 /// How long a transaction waits for more.
 const LINGER: Duration = Duration::from_millis(20);
@@ -131,6 +136,7 @@ impl From<sqlx::Error> for WriteError {
 /// The way to the writer; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Outbox {
+    most: usize,
     room: Arc<Semaphore>,
     sender: Sender<(Part, OwnedSemaphorePermit)>,
 }
@@ -143,11 +149,12 @@ pub struct Inbox(Receiver<(Part, OwnedSemaphorePermit)>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
-/// A way to a writer, with room for [`IN_FLIGHT`] bytes.
-pub fn outbox() -> (Outbox, Inbox) {
+/// A way to a writer of such a database, with room for so much as may be in flight.
+pub fn outbox(dialect: Dialect) -> (Outbox, Inbox) {
+    let most = in_flight(dialect);
     // The number of parts is bounded by the room: each takes some.
-    let (sender, receiver) = channel(IN_FLIGHT / ROW);
-    (Outbox { room: Arc::new(Semaphore::new(IN_FLIGHT)), sender }, Inbox(receiver))
+    let (sender, receiver) = channel(most / ROW);
+    (Outbox { most, room: Arc::new(Semaphore::new(most)), sender }, Inbox(receiver))
 }
 
 impl Outbox {
@@ -156,7 +163,7 @@ impl Outbox {
     /// # Errors
     /// When the writer is gone.
     pub async fn send(&self, part: Part) -> Result<(), Closed> {
-        let size = u32::try_from(part.size().min(IN_FLIGHT)).unwrap_or(u32::MAX);
+        let size = u32::try_from(part.size().min(self.most)).unwrap_or(u32::MAX);
         let room = tokio::select! {
             room = Arc::clone(&self.room).acquire_many_owned(size) => room.map_err(|_| Closed)?,
             () = self.sender.closed() => return Err(Closed),
@@ -207,7 +214,8 @@ impl Writer {
         target: &Target,
         mut inbox: Inbox,
     ) -> Result<(), WriteError> {
-        while let Some(batch) = gather(&mut inbox.0).await {
+        let enough = in_flight(db.dialect()) / 2;
+        while let Some(batch) = gather(&mut inbox.0, enough).await {
             let (parts, room): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             self.write(target, parts, clock.now()).await?;
             drop(room);
@@ -220,12 +228,12 @@ impl Writer {
 }
 
 /// What goes into the next transaction: what is there, up to its limits, and what comes within a moment.
-async fn gather<T>(inbox: &mut Receiver<(Part, T)>) -> Option<Vec<(Part, T)>> {
+async fn gather<T>(inbox: &mut Receiver<(Part, T)>, enough: usize) -> Option<Vec<(Part, T)>> {
     let first = inbox.recv().await?;
     let (mut bytes, mut rows) = (first.0.size(), first.0.rows.len());
     let mut batch = vec![first];
     let until = Instant::now() + LINGER;
-    while bytes < BATCH_BYTES && rows < BATCH_ROWS {
+    while bytes < enough && rows < BATCH_ROWS {
         let Ok(Some(next)) = timeout_at(until, inbox.recv()).await else { break };
         bytes += next.0.size();
         rows += next.0.rows.len();
