@@ -574,7 +574,9 @@ async fn other_hosts_are_not_called() {
     scene.ehr.at("/2", |_, _| redirect(302, "/2"));
     let ran = run(&scene.test.app, &scene.job(""), &CancellationToken::new()).await.unwrap();
     assert!(ran.all_done);
-    assert_eq!(scene.known(file).await.why.as_deref(), Some("forbidden: host_not_allowed"));
+    let host = scene.cdn_url.trim_start_matches("http://");
+    let why = format!("forbidden: host_not_allowed {host}");
+    assert_eq!(scene.known(file).await.why, Some(why));
     assert_eq!(scene.known(round).await.why.as_deref(), Some("ehr_unavailable: redirects"));
     assert!(scene.cdn.seen("/x").is_empty());
     assert_eq!(scene.ehr.seen("/2").len(), 4);
