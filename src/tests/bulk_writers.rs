@@ -15,7 +15,7 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use sqlx::Row as _;
 
-use super::bulk_ingest::{add_export, add_file};
+use super::bulk_ingest::scene::{add_export, add_file};
 use super::support::{Db, TestApp};
 
 /// A version of a resource that comes in: `None` for its deletion.

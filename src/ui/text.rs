@@ -19,7 +19,7 @@ pub const fn rule(rule: Rule) -> &'static str {
         Rule::Required => "Enter a value.",
         Rule::TooLong => "This is too long. Shorten it.",
         Rule::TooShort => "This is too short.",
-        Rule::BadCharacters => "Remove line breaks and control characters.",
+        Rule::BadCharacters => "Some characters do not fit here. Check it for typing mistakes and line breaks.",
         Rule::NotAUrl => "Enter a full web address, for example https://ehr.example.com/fhir.",
         Rule::NeedsHttps => "The address must start with https://.",
         Rule::UrlUserInfo => "Remove the user name and password from the address.",

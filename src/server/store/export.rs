@@ -201,7 +201,9 @@ pub async fn list(db: &Database, practice: &PracticeId, limit: i64) -> Stored<Ve
 /// When the database fails.
 pub async fn stamp(db: &Database, practice: &PracticeId) -> Stored<i64> {
     let row = sqlx::query(
-        "SELECT CAST(COALESCE(SUM(version + 1), 0) AS BIGINT) AS stamp FROM exports WHERE practice_id = $1",
+        // Far apart, so that changes never make up for a removal.
+        "SELECT CAST(COUNT(*) * 1000000000000 + COALESCE(SUM(version), 0) AS BIGINT) AS stamp FROM exports \
+         WHERE practice_id = $1",
     )
     .bind(practice.to_string())
     .fetch_one(db.pool())

@@ -152,6 +152,7 @@ fn said_of(error: &ExportError) -> (String, String) {
             "If it is the EHR's own file store, add it to “File hosts” in the provider's settings, and start again."
                 .into(),
         ),
+        (Code::BulkExpired, Some("gone")) => (said("gone"), entry.action.into()),
         (Code::FhirInvalid, Some(word)) => {
             (said(word), "Try again; if it stays, report it to the EHR's vendor.".into())
         }

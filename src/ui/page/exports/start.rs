@@ -97,7 +97,7 @@ fn form(page: &ExportsPage, refused: Option<&Draft>, messages: Messages) -> AnyV
                 key="types"
                 name="wanted[types]"
                 label="Record types"
-                help="FHIR resource types, separated by commas or spaces. Leave it empty for all that the EHR gives."
+                help="FHIR resource types as FHIR spells them, separated by commas or spaces. Leave it empty for all that the EHR gives."
                 placeholder="Patient, Observation, DocumentReference"
                 value=typed("types")
                 optional=true
