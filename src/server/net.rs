@@ -135,7 +135,7 @@ impl Http {
         let policy =
             ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(1).with_jitter();
         let attempt = || async {
-            match self.send(Method::GET, request, Payload::None, MAX_BODY).await {
+            match self.call(Method::GET, request, Payload::None, MAX_BODY).await {
                 Ok(answer) if matches!(answer.status.as_u16(), 502..=504) => Err(Retry::Answer(answer)),
                 Ok(answer) => Ok(answer),
                 Err(error) => Err(Retry::Error(error)),
@@ -154,22 +154,7 @@ impl Http {
     /// # Errors
     /// See [`NetError`].
     pub async fn post_form(&self, request: &Request<'_>, form: &[(&str, String)]) -> Result<Answer, NetError> {
-        self.send(Method::POST, request, Payload::Form(form), MAX_BODY).await
-    }
-
-    /// Sends a request once, as it is: who calls decides what is tried again. At most `max_body` bytes of the
-    /// answer are read.
-    ///
-    /// # Errors
-    /// See [`NetError`].
-    pub async fn call(
-        &self,
-        method: Method,
-        request: &Request<'_>,
-        payload: Payload<'_>,
-        max_body: usize,
-    ) -> Result<Answer, NetError> {
-        self.send(method, request, payload, max_body).await
+        self.call(Method::POST, request, Payload::Form(form), MAX_BODY).await
     }
 
     /// Asks for what may be large: the body is read as it comes, without a limit of size or of the whole time.
@@ -204,7 +189,12 @@ impl Http {
         Ok(call)
     }
 
-    async fn send(
+    /// Sends a request once, as it is: who calls decides what is tried again. At most `max_body` bytes of the
+    /// answer are read.
+    ///
+    /// # Errors
+    /// See [`NetError`].
+    pub async fn call(
         &self,
         method: Method,
         request: &Request<'_>,
